@@ -1,0 +1,35 @@
+# Everything runs in .venv, which setup.sh makes; once it's there, the set-up takes no time.
+
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format check clean
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup:  ## make .venv, or bring it up to date
+	@bash setup.sh
+
+demo: setup  ## train and translate on the embedded corpus
+	$(BIN)/signseq demo
+
+test: setup  ## run the tests (without the slow and the gpu ones)
+	$(BIN)/python -m pytest
+
+lint: setup  ## check style, types and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint test  ## lint and test
+
+# .venv, what a build leaves and the tools' caches; not data/, stores/, checkpoints/ or runs/.
+clean:  ## remove .venv, builds and caches, but no data, stores or checkpoints
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -type d -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,55 @@
+"""What can go wrong, as types.
+
+SignSeqError                 everything below; the command line prints its message, without a traceback
+├── ConfigError              the YAML file or an override
+├── PoseError                one pose file or sequence
+├── DataError                a table, a corpus or a store
+├── ModelError               a text model that is not there, or that does not fit
+├── CheckpointError          a checkpoint folder
+└── MissingExtraError        an optional dependency that is not installed
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "MissingExtraError",
+    "ModelError",
+    "PoseError",
+    "SignSeqError",
+]
+
+
+class SignSeqError(Exception):
+    """A mistake that the user can mend; its message says what, where, what was expected, what to do."""
+
+
+class ConfigError(SignSeqError):
+    """The configuration is wrong."""
+
+
+class PoseError(SignSeqError):
+    """A pose file or sequence can't be used."""
+
+
+class DataError(SignSeqError):
+    """A table, a corpus or a store can't be used."""
+
+
+class ModelError(SignSeqError):
+    """A text model or tokenizer can't be found, or can't be used for translation."""
+
+
+class CheckpointError(SignSeqError):
+    """A checkpoint folder can't be used."""
+
+
+class MissingExtraError(SignSeqError):
+    """An optional dependency is missing."""
+
+    def __init__(self, *, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package {package!r}. Install it with: pip install 'signseq[{extra}]'"
+        )

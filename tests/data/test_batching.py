@@ -1,0 +1,401 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from conftest import KEYPOINTS, make_pose
+from signseq.data.batching import (
+    BucketBatchSampler,
+    Clip,
+    ClipDataset,
+    TokenTexts,
+    collate,
+    plan_batches,
+)
+from signseq.data.examples import Example
+from signseq.data.shards import finish_store, write_shard
+from signseq.data.store import PoseStore, open_store
+from signseq.errors import DataError
+from signseq.poses.augmentation import Augmentation
+from signseq.poses.sequence import write_pose
+from signseq.poses.transforms import PoseRecipe
+
+LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=60).map(np.array)
+MULTIPLES = st.integers(1, 9)
+SEEDS = st.integers(0, 1000)
+
+
+def random_lengths(count: int, *, low: int = 60, high: int = 250) -> NDArray[np.int64]:
+    return np.random.default_rng(0).integers(low, high + 1, size=count)
+
+
+def padded(batch: NDArray[np.int64], lengths: NDArray[np.int64]) -> int:
+    return len(batch) * int(lengths[batch].max())
+
+
+def epoch_of(lengths: NDArray[np.int64], epoch: int = 0, **options: Any) -> list[list[int]]:
+    """The clips of each batch of one epoch."""
+    sampler = BucketBatchSampler(lengths, **options)
+    sampler.set_epoch(epoch)
+    return [[number for _, number in batch] for batch in sampler]
+
+
+# ------------------------------------------------------------------------------- the plan
+
+
+@given(lengths=LENGTHS, size=st.integers(1, 20), multiple=MULTIPLES, seed=SEEDS)
+def test_each_clip_is_in_exactly_one_batch(
+    lengths: NDArray[np.int64], size: int, multiple: int, seed: int
+) -> None:
+    assume(len(lengths) >= multiple)
+    plan = plan_batches(
+        lengths, batch_size=size, multiple=multiple, rng=np.random.default_rng(seed)
+    )
+    assert sorted(np.concatenate(plan)) == list(range(len(lengths)))
+    assert len(plan) % multiple == 0
+    assert all(1 <= len(batch) <= max(size, 2) for batch in plan)
+
+
+@given(lengths=LENGTHS, budget=st.integers(300, 2000), multiple=MULTIPLES, seed=SEEDS)
+def test_the_budget_is_never_exceeded(
+    lengths: NDArray[np.int64], budget: int, multiple: int, seed: int
+) -> None:
+    assume(len(lengths) >= multiple)
+    try:
+        plan = plan_batches(
+            lengths, frames_per_batch=budget, multiple=multiple, rng=np.random.default_rng(seed)
+        )
+    except DataError:  # only where single clips are no multiple, and pairs too long
+        assert len(lengths) % multiple
+        assert 2 * lengths.max() > budget
+        return
+    assert sorted(np.concatenate(plan)) == list(range(len(lengths)))
+    assert len(plan) % multiple == 0
+    assert max(padded(batch, lengths) for batch in plan) <= budget
+
+
+@given(lengths=LENGTHS, size=st.integers(1, 20), multiple=MULTIPLES)
+def test_every_epoch_has_batches_of_the_same_sizes(
+    lengths: NDArray[np.int64], size: int, multiple: int
+) -> None:
+    assume(len(lengths) >= multiple)
+    plans = [
+        plan_batches(lengths, batch_size=size, multiple=multiple, rng=rng)
+        for rng in (None, np.random.default_rng(0), np.random.default_rng(1))
+    ]
+    sizes = [sorted(len(batch) for batch in plan) for plan in plans]
+    assert sizes[0] == sizes[1] == sizes[2]
+
+
+@given(lengths=LENGTHS, budget=st.integers(300, 2000), seed=SEEDS)
+def test_a_budget_that_fits_one_epoch_fits_all(
+    lengths: NDArray[np.int64], budget: int, seed: int
+) -> None:
+    def outcome(rng: np.random.Generator | None) -> int | str:
+        try:
+            return len(plan_batches(lengths, frames_per_batch=budget, multiple=4, rng=rng))
+        except DataError as fault:
+            return str(fault)
+
+    assert outcome(None) == outcome(np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize(("clips", "multiple"), [(5, 3), (7, 4), (11, 8), (15, 8), (3, 2)])
+def test_single_clips_that_are_no_multiple_are_joined_in_pairs(clips: int, multiple: int) -> None:
+    lengths = np.arange(10, 10 + clips)
+    plan = plan_batches(lengths, batch_size=1, multiple=multiple)
+    sizes = [len(batch) for batch in plan]
+    assert len(plan) == clips // multiple * multiple
+    assert sizes == sorted(sizes, reverse=True)  # the shortest share a batch
+    assert set(sizes) <= {1, 2}
+
+
+def test_pairs_that_exceed_the_budget_are_an_error_with_the_number_needed() -> None:
+    lengths = np.full(7, 100)
+    with pytest.raises(
+        DataError,
+        match=r"7 clips make a multiple of 4 .*pairs of up to 200 .*is 150\. Raise it to 200",
+    ):
+        plan_batches(lengths, frames_per_batch=150, multiple=4)
+    assert len(plan_batches(lengths, frames_per_batch=200, multiple=4)) == 4
+
+
+def test_little_is_padded() -> None:
+    lengths = random_lengths(4000)
+    plan = plan_batches(lengths, batch_size=32, rng=np.random.default_rng(0))
+    share = 1 - lengths.sum() / sum(padded(batch, lengths) for batch in plan)
+    assert share < 0.05  # 4.6%; in random order it is 36%
+
+
+def test_a_budget_is_used_well() -> None:
+    lengths = random_lengths(4000)
+    plan = plan_batches(lengths, frames_per_batch=8000, rng=np.random.default_rng(0))
+    assert lengths.sum() / (8000 * len(plan)) > 0.85
+
+
+def test_without_a_generator_the_batches_go_from_short_to_long() -> None:
+    lengths = random_lengths(100)
+    plan = plan_batches(lengths, batch_size=8)
+    assert (np.diff(lengths[np.concatenate(plan)]) >= 0).all()
+
+
+def test_a_clip_over_the_budget_is_an_error_with_both_numbers() -> None:
+    with pytest.raises(
+        DataError,
+        match=r"longest clip has 250 frames, training\.frames_per_batch is 200\. Raise it to at least 250, "
+        r"or lower data\.max_frames",
+    ):
+        plan_batches(np.array([10, 250, 30]), frames_per_batch=200)
+
+
+@pytest.mark.parametrize("clips", [0, 3])
+def test_fewer_clips_than_processes_are_an_error(clips: int) -> None:
+    with pytest.raises(DataError, match=rf"{clips} clips can't be shared by 4 processes"):
+        plan_batches(np.full(clips, 10), batch_size=2, multiple=4)
+
+
+# ------------------------------------------------------------------------------- the sampler
+
+
+def test_the_same_seed_and_epoch_give_the_same_batches() -> None:
+    lengths = random_lengths(100)
+    assert epoch_of(lengths, 3, batch_size=8, seed=1) == epoch_of(lengths, 3, batch_size=8, seed=1)
+
+
+def test_another_epoch_or_seed_gives_another_order() -> None:
+    lengths = random_lengths(100)
+    orders = [
+        epoch_of(lengths, epoch, batch_size=8, seed=seed)
+        for epoch, seed in ((0, 0), (1, 0), (0, 1))
+    ]
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+    batches = [{frozenset(batch) for batch in order} for order in orders]
+    assert batches[0] != batches[1]  # other company, not only another order
+
+
+def test_an_epoch_does_not_depend_on_those_before_it() -> None:
+    lengths = random_lengths(100)
+    sampler = BucketBatchSampler(lengths, batch_size=8)
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        last = [[number for _, number in batch] for batch in sampler]
+    assert last == epoch_of(lengths, 2, batch_size=8)
+
+
+def test_the_keys_carry_the_epoch() -> None:
+    sampler = BucketBatchSampler(random_lengths(10), batch_size=4)
+    sampler.set_epoch(7)
+    assert {epoch for batch in sampler for epoch, _ in batch} == {7}
+
+
+@given(
+    lengths=LENGTHS,
+    world=st.integers(1, 4),
+    accumulation=st.integers(1, 3),
+    size=st.integers(1, 9),
+    epoch=st.integers(0, 3),
+)
+def test_ranks_are_disjoint_and_together_complete(
+    lengths: NDArray[np.int64], world: int, accumulation: int, size: int, epoch: int
+) -> None:
+    assume(len(lengths) >= world * accumulation)
+    options = {"batch_size": size, "world_size": world, "accumulation": accumulation}
+    shares = [epoch_of(lengths, epoch, rank=rank, **options) for rank in range(world)]
+    clips = [number for share in shares for batch in share for number in batch]
+    assert sorted(clips) == list(range(len(lengths)))
+    expected = len(BucketBatchSampler(lengths, **options))  # type: ignore[arg-type]
+    assert [len(share) for share in shares] == [expected] * world
+    assert expected % accumulation == 0
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_two_processes_equal_two_accumulation_steps(epoch: int) -> None:
+    lengths = random_lengths(101)
+    ranks = [epoch_of(lengths, epoch, batch_size=8, world_size=2, rank=rank) for rank in (0, 1)]
+    alone = epoch_of(lengths, epoch, batch_size=8, accumulation=2)
+    steps = [sorted(alone[i] + alone[i + 1]) for i in range(0, len(alone), 2)]
+    assert [sorted(one + other) for one, other in zip(*ranks, strict=True)] == steps
+
+
+def test_only_the_chosen_clips_are_used() -> None:
+    clips = np.array([1, 5, 8, 9])
+    batches = epoch_of(random_lengths(10), clips=clips, batch_size=2)
+    assert sorted(number for batch in batches for number in batch) == clips.tolist()
+
+
+# ------------------------------------------------------------------------------- collate
+
+
+def make_clip(frames: int, tokens: int, *, seed: int = 0) -> Clip:
+    rng = np.random.default_rng(seed)
+    return {
+        "poses": rng.normal(size=(frames, 4, 3)).astype(np.float16),
+        "labels": rng.integers(1, 50, size=tokens).astype(np.int32),
+    }
+
+
+def test_clips_are_padded_with_zeros_and_the_mask_fits() -> None:
+    clips = [make_clip(3, 2), make_clip(7, 5, seed=1), make_clip(1, 1, seed=2)]
+    batch = collate(clips)
+    assert batch["poses"].shape == (3, 7, 4, 3)
+    assert batch["poses"].dtype == torch.float16
+    assert batch["attention_mask"].sum(dim=1).tolist() == [3, 7, 1]
+    assert batch["attention_mask"].dtype == batch["labels"].dtype == torch.int64
+    for row, clip in enumerate(clips):
+        frames = len(clip["poses"])
+        np.testing.assert_array_equal(batch["poses"][row, :frames].numpy(), clip["poses"])
+        assert not batch["poses"][row, frames:].any()
+        assert batch["attention_mask"][row, :frames].all()
+
+
+def test_labels_are_padded_with_what_the_loss_leaves_out() -> None:
+    clips = [make_clip(3, 2), make_clip(7, 5, seed=1)]
+    labels = collate(clips)["labels"]
+    assert labels[0].tolist() == [*clips[0]["labels"].tolist(), -100, -100, -100]
+    assert labels[1].tolist() == clips[1]["labels"].tolist()
+    assert torch.nn.CrossEntropyLoss().ignore_index == -100
+
+
+def test_clips_without_labels_give_empty_labels() -> None:
+    assert collate([make_clip(3, 0), make_clip(2, 0)])["labels"].shape == (2, 0)
+
+
+# ------------------------------------------------------------------------------- texts
+
+
+def encode(texts: list[str]) -> list[list[int]]:
+    return [[ord(letter) for letter in text] for text in texts]
+
+
+@given(texts=st.lists(st.text("abé🤟", max_size=5), max_size=12))
+def test_token_texts_equal_plain_lists(texts: list[str]) -> None:
+    tokens = TokenTexts(iter(texts), encode)
+    assert [ids.tolist() for ids in tokens] == encode(texts)
+    assert len(tokens) == len(texts)
+    assert [tokens[-1 - i].tolist() for i in range(len(texts))] == encode(texts)[::-1]
+    with pytest.raises(IndexError):
+        tokens[len(texts)]
+
+
+def test_many_texts_are_encoded_a_thousand_at_a_time() -> None:
+    sizes = []
+
+    def count(texts: list[str]) -> list[list[int]]:
+        sizes.append(len(texts))
+        return encode(texts)
+
+    tokens = TokenTexts((str(i) for i in range(2500)), count)
+    assert sizes == [1000, 1000, 500]
+    assert tokens[np.int64(2499)].tolist() == [ord(letter) for letter in "2499"]
+
+
+# ------------------------------------------------------------------------------- the data set
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> PoseStore:
+    """Four clips of 30 to 33 frames."""
+    examples = []
+    for number in range(4):
+        path = tmp_path / f"{number}.pose"
+        write_pose(path, make_pose(frames=30 + number, seed=number))
+        examples.append(Example(str(number), str(path), 0.0, None, "we", "train"))
+    recipe = PoseRecipe(keypoints="upper_body_hands")
+    finish_store(tmp_path, [write_shard(tmp_path, 0, examples, recipe)], recipe)
+    return open_store(tmp_path)
+
+
+STRONG = Augmentation(rotate_degrees=20, speed=0.3, drop_frames=0.2, drop_hand=0.5)
+
+
+def same(one: Clip, other: Clip) -> bool:
+    return bool(np.array_equal(one["poses"], other["poses"]))
+
+
+def test_evaluation_starts_at_the_first_frame(store: PoseStore) -> None:
+    dataset = ClipDataset(store, step_frames=5)
+    for epoch in (0, 1):
+        np.testing.assert_array_equal(dataset[epoch, 2]["poses"], store.clip(2)[::5])
+
+
+def test_evaluation_does_not_copy(store: PoseStore) -> None:
+    assert np.shares_memory(ClipDataset(store, step_frames=2)[0, 1]["poses"], store.clip(1))
+
+
+def test_training_starts_at_a_phase_of_its_own_each_epoch(store: PoseStore) -> None:
+    dataset = ClipDataset(store, step_frames=5, augmentation=Augmentation())
+    phases = {
+        phase
+        for epoch in range(40)
+        for phase in range(5)
+        if np.array_equal(dataset[epoch, 0]["poses"], store.clip(0)[phase::5])
+    }
+    assert phases == set(range(5))
+
+
+@pytest.mark.parametrize("augmentation", [None, Augmentation(), STRONG])
+@pytest.mark.parametrize("step", [1, 4])
+def test_longer_clips_are_cut(
+    store: PoseStore, augmentation: Augmentation | None, step: int
+) -> None:
+    dataset = ClipDataset(store, step_frames=step, max_frames=6, augmentation=augmentation)
+    assert all(1 <= len(dataset[epoch, i]["poses"]) <= 6 for epoch in range(5) for i in range(4))
+    if augmentation is None:
+        np.testing.assert_array_equal(dataset[0, 3]["poses"], store.clip(3)[::step][:6])
+
+
+@pytest.mark.parametrize(("step", "limit"), [(1, None), (4, None), (1, 6), (4, 6), (100, None)])
+def test_lengths_are_those_that_batches_see(store: PoseStore, step: int, limit: int | None) -> None:
+    dataset = ClipDataset(store, step_frames=step, max_frames=limit)
+    assert dataset.lengths.tolist() == [len(dataset[0, i]["poses"]) for i in range(4)]
+    random = ClipDataset(store, step_frames=step, max_frames=limit, augmentation=Augmentation())
+    for epoch in range(5):
+        assert all(1 <= len(random[epoch, i]["poses"]) <= random.lengths[i] for i in range(4))
+
+
+def test_augmentation_depends_on_seed_epoch_and_clip_only(store: PoseStore) -> None:
+    dataset = ClipDataset(store, augmentation=STRONG, seed=1)
+    first = dataset[2, 3]
+    for epoch, number in ((0, 3), (2, 1), (5, 0)):
+        dataset[epoch, number]  # what was read before does not matter
+    assert same(dataset[2, 3], first)
+    assert same(ClipDataset(store, augmentation=STRONG, seed=1)[2, 3], first)
+    assert not same(dataset[3, 3], first)
+    assert not same(ClipDataset(store, augmentation=STRONG, seed=2)[2, 3], first)
+
+
+def test_augmentation_leaves_the_store_unchanged(store: PoseStore) -> None:
+    before = store.clip(0).copy()
+    ClipDataset(store, augmentation=STRONG)[0, 0]
+    np.testing.assert_array_equal(store.clip(0), before)
+
+
+def test_augmented_clips_are_float16_of_the_same_points(store: PoseStore) -> None:
+    poses = ClipDataset(store, augmentation=STRONG)[0, 0]["poses"]
+    assert poses.dtype == np.float16
+    assert poses.shape[1:] == (len(KEYPOINTS), 3)
+
+
+def test_clips_come_with_their_labels(store: PoseStore) -> None:
+    labels = [np.full(i + 1, i, np.int32) for i in range(4)]
+    assert ClipDataset(store, labels)[0, 2]["labels"].tolist() == [2, 2, 2]
+    assert len(ClipDataset(store)[0, 2]["labels"]) == 0
+    assert len(ClipDataset(store)) == 4
+
+
+def test_workers_give_the_same_batches_as_one_process(store: PoseStore) -> None:
+    dataset = ClipDataset(store, augmentation=STRONG)
+    sampler = BucketBatchSampler(dataset.lengths, batch_size=2)
+    expected = [collate([dataset[key] for key in batch]) for batch in sampler]
+    loader: Any = torch.utils.data.DataLoader(
+        dataset, batch_sampler=sampler, collate_fn=collate, num_workers=1
+    )
+    for batch, same_batch in zip(loader, expected, strict=True):
+        assert all(torch.equal(batch[key], same_batch[key]) for key in same_batch)  # type: ignore[literal-required]

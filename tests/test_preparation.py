@@ -1,0 +1,552 @@
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import make_pose, write_rows
+from signseq import preparation
+from signseq.config import Config
+from signseq.data import shards
+from signseq.data.examples import Example
+from signseq.data.shards import ShardReport
+from signseq.data.store import open_store
+from signseq.errors import DataError
+from signseq.poses.sequence import write_pose
+from signseq.poses.transforms import PoseRecipe
+from signseq.preparation import build_recipe, ensure_split, open_split, prepare
+
+MakeConfig = Callable[..., Config]
+WriteCorpus = Callable[..., Path]
+NO_TEST = "data.test_path=null"
+NO_SPACE = OSError(28, "No space left on device")
+
+# Packs two clips, says so, and hangs in the middle of a shard.
+HANG = """
+import sys, time
+from signseq import preparation
+from signseq.config import load_config
+from signseq.data import shards
+preparation.CLIPS_PER_SHARD = 2
+pack = shards._pack
+def hang(example, recipe, report):
+    if example.id == "train-3":
+        print("now", flush=True)
+        time.sleep(60)
+    return pack(example, recipe, report)
+shards._pack = hang
+preparation.prepare(load_config(sys.argv[1]), workers=int(sys.argv[2]))
+"""
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation, "CLIPS_PER_SHARD", 2)
+
+
+@pytest.fixture
+def corpus(write_corpus_files: WriteCorpus, make_config: MakeConfig) -> Config:
+    """Seven clips to train on and three to validate."""
+    write_corpus_files(train=7, val=3)
+    return make_config(NO_TEST)
+
+
+@pytest.fixture
+def write_table(tmp_path: Path, make_config: MakeConfig) -> Callable[..., Config]:
+    """A table of its own as the only split, with a pose of 50 frames for each uid of `poses`."""
+
+    def write(rows: list[dict[str, str]] | str, *overrides: str, poses: str = "ab") -> Config:
+        (tmp_path / "poses").mkdir(exist_ok=True)
+        for number, uid in enumerate(poses):
+            write_pose(tmp_path / "poses" / f"{uid}.pose", make_pose(frames=50, seed=number))
+        if isinstance(rows, str):
+            (tmp_path / "train.csv").write_text(rows, encoding="utf-8")
+        else:
+            write_rows(tmp_path / "train.csv", rows, columns=tuple(rows[0]))
+        return make_config(NO_TEST, "data.val_path=null", *overrides)
+
+    return write
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def times(folder: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(folder)): path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))
+    }
+
+
+def changed(folder: Path, before: dict[str, int]) -> set[str]:
+    return {name for name, when in times(folder).items() if before.get(name) != when}
+
+
+def copy_of(config: Config, tmp_path: Path, **changes: Any) -> Config:
+    """The same experiment with a store of its own."""
+    data = config.data.model_copy(update={"store": tmp_path / "other", **changes})
+    return config.model_copy(update={"data": data})
+
+
+def change(config: Config, **changes: Any) -> Config:
+    return config.model_copy(update={"data": config.data.model_copy(update=changes)})
+
+
+def expected_store(config: Config, tmp_path: Path) -> dict[str, bytes]:
+    """What an undisturbed run writes."""
+    prepare(copy_of(config, tmp_path), workers=1)
+    return contents(tmp_path / "other")
+
+
+# ------------------------------------------------------------------------------- what is packed
+
+
+def test_every_clip_of_every_split_is_packed(corpus: Config) -> None:
+    reports = prepare(corpus, workers=1)
+    assert {split: report.clips for split, report in reports.items()} == {"train": 7, "val": 3}
+    store = open_split(corpus.data, "train")
+    assert [store.details(i)["uid"] for i in range(7)] == [f"train-{i}" for i in range(7)]
+    assert store.frames.tolist() == [6, 12, 18, 6, 12, 18, 6]  # six frames a word
+    assert reports["train"].frames == 78
+    assert reports["train"].seconds == pytest.approx(78 / 25)
+
+
+def test_the_recipe_is_the_config_s(make_config: MakeConfig) -> None:
+    config = make_config("data.normalize=shoulders", "data.fps=12.5", "data.dimensions=3")
+    assert build_recipe(config.data) == PoseRecipe("upper_body_hands", "shoulders", 12.5, 3)
+
+
+def test_two_workers_write_the_same_bytes_as_one(corpus: Config, tmp_path: Path) -> None:
+    prepare(corpus, workers=2)
+    assert contents(corpus.data.store) == expected_store(corpus, tmp_path)
+
+
+def test_start_and_end_cut_the_frames_between_them(write_table: Callable[..., Config]) -> None:
+    config = write_table(
+        [
+            {"uid": "a", "text": "we", "start": "0.4", "end": "0.8", "pose_path": ""},
+            {"uid": "b", "text": "you", "start": "", "end": "", "pose_path": ""},
+            {"uid": "b2", "text": "see", "start": "1", "end": "9", "pose_path": "b.pose"},
+        ]
+    )
+    prepare(config, workers=1)
+    store = open_split(config.data, "train")
+    assert store.frames.tolist() == [10, 50, 25]
+    recipe, pose = build_recipe(config.data), make_pose(frames=50, seed=0)
+    cut = type(pose)(pose.data[10:20], pose.confidence[10:20], pose.fps, pose.keypoints)
+    np.testing.assert_array_equal(store.clip(0), recipe.pack(cut))
+
+
+@pytest.mark.parametrize(
+    "text", ["🤟 I love you", "שלום עולם", "مرحبا!", 'so "they" say\\n', "我们"]
+)
+def test_text_of_every_script_reaches_the_store_unchanged(
+    write_table: Callable[..., Config], text: str
+) -> None:
+    config = write_table([{"uid": "a", "text": text}])
+    prepare(config, workers=1)
+    assert open_split(config.data, "train").text(0) == text
+
+
+# ------------------------------------------------------------------------------- tables
+
+
+def test_a_uid_that_stands_twice_is_an_error(write_table: Callable[..., Config]) -> None:
+    config = write_table("uid,text\na,we\nb,you\na,see\n")
+    with pytest.raises(
+        DataError, match=r"uid 'a' stands twice in .*train\.csv; a clip belongs to one"
+    ):
+        prepare(config, workers=1)
+
+
+def test_a_uid_in_two_splits_is_an_error(corpus: Config, tmp_path: Path) -> None:
+    with (tmp_path / "val.csv").open("a") as file:
+        file.write("train-0,we\n")
+    with pytest.raises(DataError, match=r"uid 'train-0' stands in the splits 'train' and 'val'"):
+        prepare(corpus, workers=1)
+
+
+def test_a_table_without_rows_is_an_error(write_table: Callable[..., Config]) -> None:
+    with pytest.raises(DataError, match=r"train\.csv: the table has no rows"):
+        prepare(write_table("uid,text\n"), workers=1)
+
+
+def test_a_config_without_tables_is_an_error(make_config: MakeConfig) -> None:
+    config = make_config(*(f"data.{split}_path=null" for split in ("train", "val", "test")))
+    with pytest.raises(DataError, match=r"names no table: set data\.train_path"):
+        prepare(config, workers=1)
+
+
+# ------------------------------------------------------------------------------- once and for all
+
+
+def test_a_second_run_writes_nothing(corpus: Config) -> None:
+    first = prepare(corpus, workers=1)
+    before = times(corpus.data.store)
+    second = prepare(corpus, workers=1)
+    assert times(corpus.data.store) == before
+    assert [report.clips for report in second.values()] == [
+        report.clips for report in first.values()
+    ]
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        ["store.json"],
+        ["store.json", "index.npy"],
+        ["store.json", "index.npy", "shard-00001.json", "shard-00003.poses", "skipped.csv"],
+        ["store.json", "shard-00002.jsonl"],
+        ["shard-00002.poses"],
+        ["index.npy"],
+    ],
+)
+def test_what_a_kill_left_is_completed(corpus: Config, tmp_path: Path, lost: list[str]) -> None:
+    prepare(corpus, workers=1)
+    folder = corpus.data.store / "train"
+    for name in lost:
+        (folder / name).unlink(missing_ok=True)
+    for name in ("shard-00000.poses.part", "shard-00003.jsonl.part", "store.json.part"):
+        (folder / name).write_bytes(b"half")
+    prepare(corpus, workers=1)
+    assert contents(corpus.data.store) == expected_store(corpus, tmp_path)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_run_goes_on_where_it_was(corpus: Config, tmp_path: Path, workers: int) -> None:
+    from signseq.config import save_config
+
+    save_config(corpus, tmp_path / "config.yaml")
+    run = subprocess.Popen(
+        [sys.executable, "-c", HANG, str(tmp_path / "config.yaml"), str(workers)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert run.stdout is not None
+    assert run.stdout.readline() == "now\n"
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    run.stdout.close()
+    folder = corpus.data.store / "train"
+    assert (folder / "shard-00001.poses.part").exists()
+    with pytest.raises(DataError, match="no finished store"):
+        open_store(folder)
+    for _ in range(100):  # the killed run's workers end a moment later
+        try:
+            prepare(corpus, workers=1)
+            break
+        except DataError:
+            time.sleep(0.1)
+    assert contents(corpus.data.store) == expected_store(corpus, tmp_path)
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_was(
+    corpus: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    write_shard = shards.write_shard
+
+    def stop(folder: Path, number: int, examples: list[Example], recipe: PoseRecipe) -> ShardReport:
+        if number == 1:
+            raise KeyboardInterrupt
+        return write_shard(folder, number, examples, recipe)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "write_shard", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(corpus, workers=1)
+    assert "What is packed is kept" in caplog.text
+    assert "the same command goes on" in caplog.text
+    folder = corpus.data.store / "train"
+    with pytest.raises(DataError, match="no finished store"):
+        open_store(folder)
+    before = times(folder)
+    prepare(corpus, workers=1)
+    assert not changed(folder, before) & {
+        f"shard-00000.{end}" for end in ("poses", "jsonl", "json")
+    }
+    assert contents(corpus.data.store) == expected_store(corpus, tmp_path)
+
+
+def test_changed_settings_pack_everything_anew(corpus: Config, tmp_path: Path) -> None:
+    prepare(corpus, workers=1)
+    other = change(corpus, normalize="shoulders")
+    with pytest.raises(DataError, match="made with normalize = 'parts'"):
+        open_split(other.data, "train")
+    prepare(other, workers=1)
+    assert open_split(other.data, "train").recipe.normalize == "shoulders"
+    assert contents(corpus.data.store) == expected_store(other, tmp_path)
+
+
+def test_a_changed_pose_packs_only_its_shard_anew(corpus: Config, tmp_path: Path) -> None:
+    prepare(corpus, workers=1)
+    before = times(corpus.data.store / "train")
+    write_pose(tmp_path / "poses" / "train-3.pose", make_pose(frames=9))
+    prepare(corpus, workers=1)
+    assert {name for name in changed(corpus.data.store / "train", before) if "shard" in name} == {
+        f"shard-00001.{end}" for end in ("poses", "jsonl", "json")
+    }
+    assert open_split(corpus.data, "train").frames[3] == 9
+    assert contents(corpus.data.store) == expected_store(corpus, tmp_path)
+
+
+def test_a_changed_text_reaches_the_store(corpus: Config, tmp_path: Path) -> None:
+    prepare(corpus, workers=1)
+    table = tmp_path / "train.csv"
+    table.write_text(table.read_text().replace("train-2,", "train-2,oh "))
+    prepare(corpus, workers=1)
+    assert open_split(corpus.data, "train").text(2).startswith("oh ")
+
+
+def test_a_shorter_table_leaves_no_shards_behind(corpus: Config, tmp_path: Path) -> None:
+    prepare(corpus, workers=1)
+    table = tmp_path / "train.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:4]))
+    prepare(corpus, workers=1)
+    assert len(open_split(corpus.data, "train")) == 3
+    assert contents(corpus.data.store) == expected_store(corpus, tmp_path)
+
+
+# ------------------------------------------------------------------------------- what is skipped
+
+
+@pytest.fixture
+def damaged(corpus: Config, tmp_path: Path) -> Config:
+    """The corpus with one missing file, one damaged, and one empty text: 3 of 7."""
+    (tmp_path / "poses" / "train-1.pose").unlink()
+    (tmp_path / "poses" / "train-4.pose").write_bytes(b"\0" * 50)
+    table = tmp_path / "train.csv"
+    lines = table.read_text().splitlines()
+    lines[-1] = "train-6,"
+    table.write_text("\n".join(lines))
+    return corpus
+
+
+def test_too_many_unusable_clips_are_an_error_at_the_end(damaged: Config) -> None:
+    with pytest.raises(
+        DataError, match=r"3 of 7 clips can't be used \(42\.86%\), all listed in .*skipped\.csv"
+    ) as caught:
+        prepare(damaged, workers=1)
+    assert "At most 1% may be skipped. Mend them, or raise data.max_skipped" in str(caught.value)
+    assert "1 x no such file" in str(caught.value)
+    folder = damaged.data.store / "train"
+    assert len(list(folder.glob("shard-*.poses"))) == 4
+    lines = (folder / "skipped.csv").read_text().splitlines()
+    assert lines[0] == "uid,file,reason"
+    assert [line.split(",")[0] for line in lines[1:]] == ["train-1", "train-4", "train-6"]
+    assert "no such file" in lines[1]
+    assert "The text is empty." in lines[3]
+
+
+def test_a_higher_limit_then_succeeds_without_packing_again(
+    damaged: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(DataError):
+        prepare(damaged, workers=1)
+    folder = damaged.data.store / "train"
+    before = {name: when for name, when in times(folder).items() if "shard" in name}
+    reports = prepare(change(damaged, max_skipped=0.5), workers=1)
+    assert {name: when for name, when in times(folder).items() if "shard" in name} == before
+    assert (reports["train"].clips, len(reports["train"].skipped)) == (4, 3)
+    assert [record.levelname for record in caplog.records if "3 of 7 clips" in record.message] == [
+        "WARNING"
+    ]
+    store = open_split(damaged.data, "train")
+    assert [store.details(i)["uid"] for i in range(4)] == [f"train-{i}" for i in (0, 2, 3, 5)]
+
+
+def test_mending_the_files_packs_only_their_shards(damaged: Config, tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        prepare(damaged, workers=1)
+    before = times(damaged.data.store / "train")
+    write_pose(tmp_path / "poses" / "train-1.pose", make_pose())
+    reports = prepare(change(damaged, max_skipped=0.5), workers=1)
+    assert reports["train"].clips == 5
+    assert {n for n in changed(damaged.data.store / "train", before) if n.startswith("shard")} == {
+        f"shard-00000.{end}" for end in ("poses", "jsonl", "json")
+    }
+
+
+def test_a_store_of_nothing_is_an_error(write_table: Callable[..., Config]) -> None:
+    config = write_table("uid,text\na,\nb,\n", "data.max_skipped=1.0")
+    with pytest.raises(DataError, match=r"2 of 2 clips can't be used.*\nNothing is left"):
+        prepare(config, workers=1)
+
+
+def test_the_log_tells_what_is_odd(
+    write_table: Callable[..., Config], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "signseq")
+    config = write_table("uid,text\na,we\nb,you\n")
+    pose = make_pose(frames=50)
+    pose.confidence[:, 11:] = 0
+    pose.data[0, 0] = np.nan
+    write_pose(tmp_path / "poses" / "b.pose", pose)
+    prepare(config, workers=1)
+    assert (
+        "train: 2 clips, 0.00 hours, 100 frames; 1 without any hand; 1 points with NaN"
+        in caplog.text
+    )
+
+
+# ------------------------------------------------------------------------------- nothing is lost
+
+
+@pytest.mark.parametrize("setting", [{}, {"normalize": "shoulders"}])
+def test_a_finished_store_outlives_its_poses(
+    corpus: Config, tmp_path: Path, setting: dict[str, str]
+) -> None:
+    prepare(corpus, workers=1)
+    before = contents(corpus.data.store), times(corpus.data.store)
+    (tmp_path / "poses").rename(tmp_path / "moved")
+    with pytest.raises(
+        DataError,
+        match=r"holds a finished store.*7 of the 7 pose files are gone \(.*train-0\.pose.*left as it is\. Put",
+    ):
+        prepare(change(corpus, **setting), workers=1)
+    assert (contents(corpus.data.store), times(corpus.data.store)) == before
+    assert len(ensure_split(corpus.data, "train")) == 7  # training needs only the store
+
+
+def test_a_few_lost_poses_are_skipped(corpus: Config, tmp_path: Path) -> None:
+    prepare(corpus, workers=1)
+    (tmp_path / "poses" / "train-2.pose").unlink()
+    reports = prepare(change(corpus, max_skipped=0.2), workers=1)
+    assert (reports["train"].clips, len(reports["train"].skipped)) == (6, 1)
+
+
+@pytest.mark.parametrize("place", ["_pack", "_write_aside"])
+def test_a_full_disk_is_named_and_costs_nothing(
+    corpus: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise NO_SPACE
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, place, fail)
+        with pytest.raises(
+            DataError,
+            match=r"train.shard-00000: can't be written \(No space left on device\)\. Free space, .*kept",
+        ):
+            prepare(corpus, workers=1)
+    prepare(corpus, workers=1)
+    assert contents(corpus.data.store) == expected_store(corpus, tmp_path)
+
+
+@pytest.mark.parametrize("step", ["store.json", "index.npy", "skipped.csv"])
+def test_a_disk_that_is_full_at_the_end_is_named(
+    corpus: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    replace = Path.replace
+
+    def fail(path: Path, target: Path) -> Path:
+        if target.name == step:
+            raise NO_SPACE
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fail)
+        with pytest.raises(DataError, match=r"can't be written \(No space left on device\)"):
+            prepare(corpus, workers=1)
+    prepare(corpus, workers=1)
+    assert contents(corpus.data.store) == expected_store(corpus, tmp_path)
+
+
+def test_a_folder_that_may_not_be_written_is_named(
+    corpus: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", fail)
+    with pytest.raises(
+        DataError,
+        match=r"store.train: can't be written \(Permission denied\).*choose another `data\.store`",
+    ):
+        prepare(corpus, workers=1)
+
+
+def test_a_file_where_the_store_should_be_is_named(corpus: Config) -> None:
+    corpus.data.store.write_text("notes")
+    with pytest.raises(DataError, match=r"store.train: can't be written \(Not a directory\)"):
+        prepare(corpus, workers=1)
+    assert corpus.data.store.read_text() == "notes"
+
+
+def test_a_killed_worker_is_named(corpus: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "_pack", lambda *_: os._exit(9))
+    with pytest.raises(
+        DataError, match="a process was killed while it packed poses; perhaps memory"
+    ):
+        prepare(corpus, workers=2)
+
+
+def test_two_runs_do_not_write_one_store(corpus: Config, tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    folder = corpus.data.store / "train"
+    folder.mkdir(parents=True)
+    with (folder / preparation.LOCK).open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(
+            DataError, match=r"train: another `signseq prepare` is writing this store\. Wait until"
+        ):
+            prepare(corpus, workers=1)
+        assert [path.name for path in folder.iterdir()] == [preparation.LOCK]
+    prepare(corpus, workers=1)
+    assert contents(corpus.data.store) == expected_store(corpus, tmp_path)
+
+
+def test_a_finished_store_needs_no_lock(corpus: Config) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    prepare(corpus, workers=1)
+    with (corpus.data.store / "train" / preparation.LOCK).open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert prepare(corpus, workers=1)["train"].clips == 7
+
+
+# ------------------------------------------------------------------------------- when it is needed
+
+
+def test_a_split_is_prepared_when_it_is_needed(corpus: Config) -> None:
+    assert len(ensure_split(corpus.data, "val")) == 3
+    assert not (corpus.data.store / "train").exists()
+
+
+def test_a_store_with_other_settings_is_not_taken(corpus: Config) -> None:
+    prepare(corpus, workers=1)
+    with pytest.raises(DataError, match=r"was made with fps = None, 10\.0 is asked for"):
+        ensure_split(change(corpus, fps=10.0).data, "val")
+
+
+def test_an_unknown_split_lists_those_of_the_config(corpus: Config) -> None:
+    with pytest.raises(DataError, match=r"No split 'test'; the config names train, val\. Set"):
+        ensure_split(corpus.data, "test")
+
+
+def test_an_embedded_corpus_is_written_only_where_it_is_not_there(
+    corpus: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    written: list[Any] = []
+    monkeypatch.setattr(preparation, "write_corpus", lambda *args, **_: written.append(args))
+    embedded = change(corpus, corpus="words")
+    prepare(embedded, workers=1)
+    assert written == []
+    (tmp_path / "val.csv").unlink()
+    with pytest.raises(DataError, match=r"val\.csv: the table can't be read"):
+        prepare(embedded, workers=1)
+    assert written == [("words", tmp_path)]

@@ -117,7 +117,7 @@ def tiny_config(folder: Path, *overrides: str) -> Config:
             "tokenizer": "train",
             "size": {"width": 32, "layers": 1, "heads": 2, "feed_forward": 64},
             "dropout": 0.0,
-            "encoder": {"type": "conv", "stride": 2, "width": 32, "share_hands": False},
+            "encoder": {"type": "conv", "stride": 2, "width": 32},
         },
         "training": {
             "num_epochs": 2,

@@ -1,0 +1,84 @@
+"""What runs beside the training loop: the sampler's epoch, progress and the log of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from signseq.data.batching import BucketBatchSampler
+from signseq.progress import Progress
+
+__all__ = ["EpochCallback", "ReportCallback"]
+
+
+class EpochCallback(TrainerCallback):
+    """Tells the sampler which epoch begins; the Trainer itself doesn't reach it when it resumes."""
+
+    def __init__(self, sampler: BucketBatchSampler, *, accumulation: int) -> None:
+        self.sampler = sampler
+        self.steps = len(sampler) // accumulation
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Set the epoch, counted by steps."""
+        self.sampler.set_epoch(state.global_step // self.steps)
+
+
+class ReportCallback(TrainerCallback):
+    """Progress on the screen, and every logged value in `metrics.jsonl`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.progress: Progress | None = None
+        self.note: dict[str, str] = {}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the bar; forget what was logged after the checkpoint that the run goes on from."""
+        if state.is_world_process_zero:
+            self._forget_after(state.global_step)
+            self.progress = Progress(
+                total=state.max_steps, done=state.global_step, label="Training", unit="step"
+            )
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Count a step."""
+        if self.progress is not None:
+            self.progress.advance(
+                note=", ".join(f"{name} {value}" for name, value in self.note.items())
+            )
+
+    def on_log(
+        self,
+        args: Any,
+        state: Any,
+        control: Any,
+        logs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Keep the values."""
+        if not state.is_world_process_zero or not logs:
+            return
+        shown = {
+            "loss": "loss",
+            "eval_loss": "val loss",
+            "eval_bleu4": "val BLEU-4",
+            "eval_cer": "val CER",
+        }
+        self.note |= {label: f"{logs[name]:.3g}" for name, label in shown.items() if name in logs}
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": state.global_step, "epoch": state.epoch, **logs}) + "\n")
+
+    def _forget_after(self, step: int) -> None:
+        path = self.folder / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+        if len(kept) < len(lines):
+            path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take the bar away."""
+        if self.progress is not None:
+            self.progress.close()

@@ -1,0 +1,268 @@
+"""`signseq evaluate`: scores on a split, beside what the model gets that never sees the poses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+from signseq.config import Config, GenerationConfig, load_config
+from signseq.data.batching import Clip, ClipDataset, collate, plan_batches
+from signseq.data.examples import read_examples
+from signseq.data.store import PoseStore, read_store_facts
+from signseq.errors import CheckpointError, DataError
+from signseq.metrics import Scores, score
+from signseq.model.sign_translation import SignTranslationModel
+from signseq.preparation import ensure_split, open_split
+from signseq.progress import Progress
+from signseq.translation import generate_texts, load_checkpoint
+
+__all__ = ["Evaluation", "evaluate", "translate_store"]
+
+logger = logging.getLogger(__name__)
+Control = Literal["none", "zeroed", "shuffled"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome of `evaluate`.
+
+    Attributes:
+        split: What was scored.
+        scores: The model's.
+        blind: The same for each baseline that can't see the poses.
+        uids: N.
+        references: N texts.
+        hypotheses: N texts.
+        folder: Where the files were written.
+    """
+
+    split: str
+    scores: Scores
+    blind: dict[str, Scores]
+    uids: list[str] = field(repr=False)
+    references: list[str] = field(repr=False)
+    hypotheses: list[str] = field(repr=False)
+    folder: Path
+
+
+def evaluate(
+    checkpoint: str | Path,
+    *,
+    split: str = "test",
+    overrides: Sequence[str] = (),
+    blind: bool = True,
+) -> Evaluation:
+    """Score a checkpoint on a split and write `predictions.tsv` and `scores.json` into its folder.
+
+    Other splits than `test` write `predictions_<split>.tsv` and `scores_<split>.json`. The blind
+    baselines use the same checkpoint and the same search: poses set to zero, poses of other clips,
+    and the most frequent training sentence for every clip.
+
+    Args:
+        checkpoint: The folder that training wrote.
+        split: `test`, `val`, or another split of the config.
+        overrides: Dotted settings that replace those of the run, e.g. `generation.num_beams=1`.
+        blind: Score the blind baselines too.
+
+    Raises:
+        CheckpointError: If the folder is missing, incomplete or of another kind.
+        DataError: If the split is not there, or was prepared with other settings.
+    """
+    folder = Path(checkpoint)
+    model, tokenizer = load_checkpoint(folder)
+    if not (folder / "config.yaml").exists():
+        raise CheckpointError(
+            f"{folder}: no config.yaml beside the weights, so the data are not known."
+        )
+    config = load_config(folder / "config.yaml", overrides)
+    store = ensure_split(config.data, split)
+    _check_recipe(model, store)
+    references = [store.text(number) for number in range(len(store))]
+
+    def run(control: Control) -> list[str]:
+        return translate_store(
+            model,
+            tokenizer,
+            store,
+            settings=config.generation,
+            control=control,
+            seed=config.seed,
+            batch_size=config.training.eval_batch_size,
+        )
+
+    hypotheses = run("none")
+    scores = score(hypotheses, references)
+    baselines: dict[str, Scores] = {}
+    if blind:
+        baselines["poses zeroed"] = score(run("zeroed"), references)
+        if len(store) > 1:
+            baselines["poses of other clips"] = score(run("shuffled"), references)
+        common = most_frequent_text(config)
+        if common:
+            baselines["most frequent training sentence"] = score(
+                [common] * len(references), references
+            )
+    uids = [store.details(number)["uid"] for number in range(len(store))]
+    evaluation = Evaluation(split, scores, baselines, uids, references, hypotheses, folder)
+    write_evaluation(evaluation)
+    return evaluation
+
+
+def _check_recipe(model: SignTranslationModel, store: PoseStore) -> None:
+    """A store that was prepared otherwise than the checkpoint's training data gives worthless scores."""
+    made = {**store.facts["recipe"], "keypoint names": list(store.recipe.names)}
+    wanted = {**model.config.recipe, "keypoint names": list(model.config.keypoints)}
+    for name in wanted:
+        if made[name] != wanted[name]:
+            raise DataError(
+                f"{store.folder}: prepared with {name} = {made[name]!r}, the checkpoint was trained "
+                f"with {wanted[name]!r}. Evaluate with the data settings of the run, or name another `data.store`."
+            )
+
+
+def translate_store(
+    model: SignTranslationModel,
+    tokenizer: PreTrainedTokenizerBase,
+    store: PoseStore,
+    *,
+    settings: GenerationConfig,
+    control: Control = "none",
+    seed: int = 0,
+    batch_size: int = 64,
+    clips: NDArray[np.int64] | None = None,
+) -> list[str]:
+    """Translate the clips of a store.
+
+    Args:
+        model: The model; set to evaluation mode.
+        tokenizer: The text model's.
+        store: Clips.
+        settings: How to generate.
+        control: `zeroed` hides the poses, `shuffled` gives each clip the poses of another.
+        seed: Decides which other.
+        batch_size: Clips in a batch.
+        clips: Which clips; None means all.
+
+    Returns:
+        One text a clip, in the order of `clips`.
+    """
+    model.train(False)
+    dataset = ClipDataset(
+        store, step_frames=model.config.step_frames, max_frames=model.config.max_frames
+    )
+    numbers = np.arange(len(store)) if clips is None else clips
+    texts = [""] * len(numbers)
+    if not len(numbers):
+        return texts
+    sources = derange(numbers, seed=seed) if control == "shuffled" else numbers
+    progress = Progress(
+        total=len(numbers),
+        label={"none": "Translating"}.get(control, f"Blind ({control})"),
+        unit="clip",
+    )
+    for places in plan_batches(dataset.lengths[sources], batch_size=batch_size):
+        chosen = [dataset[0, int(sources[place])] for place in places]
+        if control == "zeroed":
+            chosen = [
+                Clip(poses=np.zeros_like(clip["poses"]), labels=clip["labels"]) for clip in chosen
+            ]
+        found = generate_texts(model, tokenizer, collate(chosen), settings=settings, scored=False)
+        for place, best in zip(places, found, strict=True):
+            texts[place] = best[0][0]
+        progress.advance(len(places))
+    progress.close()
+    return texts
+
+
+def derange(numbers: NDArray[np.int64], *, seed: int) -> NDArray[np.int64]:
+    """Give every clip another one's number: a random cycle, so none keeps its own."""
+    cycle = np.random.default_rng(seed).permutation(len(numbers))
+    other = np.empty_like(cycle)
+    other[cycle] = np.roll(cycle, 1)
+    return numbers[other]
+
+
+def most_frequent_text(config: Config) -> str | None:
+    """The training sentence that occurs most often, of several the first; None where it isn't known."""
+    if "train" not in config.data.split_paths:
+        return None
+    try:
+        counts = Counter(_training_texts(config))
+    except DataError as fault:
+        logger.warning("The most frequent training sentence is not known: %s", fault)
+        return None
+    return counts.most_common(1)[0][0]
+
+
+def _training_texts(config: Config) -> Iterator[str]:
+    """From the store; where the checkpoint came without it, from the table."""
+    if read_store_facts(config.data.store / "train") is not None:
+        return _texts(open_split(config.data, "train"))
+    return (example.text for example in read_examples(config.data, "train"))
+
+
+def _texts(store: PoseStore) -> Iterator[str]:
+    return (store.text(number) for number in range(len(store)))
+
+
+def write_evaluation(evaluation: Evaluation) -> None:
+    """Write predictions and scores into the run's folder.
+
+    Raises:
+        CheckpointError: If they can't be written.
+    """
+    suffix = "" if evaluation.split == "test" else f"_{evaluation.split}"
+    facts: dict[str, Any] = {
+        "split": evaluation.split,
+        **evaluation.scores.as_dict(),
+        "blind": {name: scores.as_dict() for name, scores in evaluation.blind.items()},
+    }
+    try:
+        with (evaluation.folder / f"predictions{suffix}.tsv").open(
+            "w", encoding="utf-8", newline=""
+        ) as file:
+            writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+            writer.writerow(("uid", "reference", "hypothesis"))
+            writer.writerows(
+                zip(evaluation.uids, evaluation.references, evaluation.hypotheses, strict=True)
+            )
+        text = json.dumps(facts, indent=2, ensure_ascii=False)
+        (evaluation.folder / f"scores{suffix}.json").write_text(text + "\n", encoding="utf-8")
+    except OSError as fault:
+        raise CheckpointError(
+            f"{evaluation.folder}: the scores can't be written ({fault.strerror})."
+        ) from fault
+
+
+def format_scores(evaluation: Evaluation) -> str:
+    """The scores as a table for the terminal: the model first, the blind baselines below it."""
+    names = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "rouge_l", "wer", "cer", "exact_match")
+    titles = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "chrF", "ROUGE-L", "WER", "CER", "exact")
+    rows = {"model": evaluation.scores} | {
+        f"blind: {name}": scores for name, scores in evaluation.blind.items()
+    }
+    header = f"{evaluation.split}, {evaluation.scores.count} clips"
+    width = max(map(len, (header, *rows)))
+    lines = [header.ljust(width) + "".join(f"{title:>9}" for title in titles)]
+    for name, scores in rows.items():
+        values = (getattr(scores, metric) for metric in names)
+        lines.append(
+            name.ljust(width)
+            + "".join(f"{'n/a' if value is None else f'{value:.2f}':>9}" for value in values)
+        )
+    if evaluation.scores.bleu4 is None:
+        lines.append(
+            "n/a: no reference has that many words, so this BLEU is 0 by definition; look at CER and exact."
+        )
+    lines.append(f"sacreBLEU signature: {evaluation.scores.signatures['bleu4']}")
+    return "\n".join(lines)

@@ -1,0 +1,294 @@
+"""The command line: each verb parses, calls one library function, and prints.
+
+Heavy imports stand inside the verbs, so that `signseq --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from signseq.errors import DataError, SignSeqError
+
+__all__ = ["main"]
+
+INTERRUPTED = 130
+DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
+# safetensors and torch write files themselves, and raise no OSError.
+SIGNS_OF_A_FULL_DISK = ("No space left on device", "iostream error", "PytorchStreamWriter")
+
+app = typer.Typer(
+    help="signseq: from signed language to text, through any Hugging Face sequence-to-sequence model.",
+    epilog="Start with: signseq demo. Any setting of a config can be given as key=value after it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigArgument = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="The experiment's YAML file.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Settings that replace the config's, e.g. training.learning_rate=1e-4.",
+    ),
+]
+Checkpoint = Annotated[
+    Path, typer.Argument(metavar="CHECKPOINT", help="The folder that training wrote.")
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", "-j", min=1, help="Processes; default: one per core.")
+]
+
+
+@app.command()
+def demo(
+    config: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[CONFIG]", help="configs/demo.yaml (default) or configs/fingerspelling.yaml."
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A smoke run of about a minute; learns little.")
+    ] = False,
+    workers: Workers = None,
+) -> None:
+    """Go the whole way on real poses: corpus, prepare, train, evaluate, translate."""
+    from signseq.demo import run_demo
+
+    given = list(overrides or ())
+    if config is not None and "=" in str(config):  # overrides may come without a config
+        given, config = [str(config), *given], None
+    run_demo(config, given, quick=quick, workers=workers or os.cpu_count() or 1)
+
+
+@app.command()
+def corpus(
+    kind: Annotated[str, typer.Argument(metavar="sentences|words", help="Which embedded corpus.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write it.")],
+    workers: Workers = None,
+) -> None:
+    """Write an embedded corpus: .pose files and tables, as you would bring your own."""
+    from signseq.data.fingerspelling import write_corpus
+
+    write_corpus(kind, folder, workers=workers or os.cpu_count() or 1)
+
+
+@app.command()
+def prepare(config: ConfigArgument, overrides: Overrides = None, workers: Workers = None) -> None:
+    """Pack the poses of a corpus into a store; goes on where it was, and is instant when done."""
+    from signseq.config import load_config
+    from signseq.preparation import prepare
+
+    prepare(load_config(config, overrides or ()), workers=workers)
+
+
+@app.command()
+def train(
+    config: ConfigArgument,
+    overrides: Overrides = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew; deletes the run's checkpoints.")
+    ] = False,
+    dry: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Load, do a few steps, say what a run takes; writes nothing."
+        ),
+    ] = False,
+    one_batch: Annotated[
+        bool, typer.Option("--overfit", help="Train on one batch to zero loss; writes nothing.")
+    ] = False,
+) -> None:
+    """Train a model; the best checkpoint is left in training.checkpoint_dir."""
+    from signseq.config import load_config
+    from signseq.training import checks, run
+
+    settings = load_config(config, overrides or ())
+    if dry:
+        typer.echo(checks.dry_run(settings).describe())
+    elif one_batch:
+        loss = checks.overfit(settings)
+        passed = loss < checks.OVERFIT_LOSS
+        typer.echo(
+            f"Loss on one batch: {loss:.4f}: {'the model can learn.' if passed else 'not learned; something is wrong.'}"
+        )
+        raise typer.Exit(0 if passed else 1)
+    else:
+        folder = run.train(settings, resume=resume, overwrite=overwrite)
+        if _speaks():
+            typer.echo(
+                f"The best checkpoint is in {folder}. Score it with: signseq evaluate {folder}"
+            )
+
+
+@app.command()
+def evaluate(
+    checkpoint: Checkpoint,
+    overrides: Overrides = None,
+    split: Annotated[str, typer.Option(help="test, val, or a name of data.other_paths.")] = "test",
+    blind: Annotated[
+        bool,
+        typer.Option("--blind/--no-blind", help="Score the baselines that can't see the poses."),
+    ] = True,
+) -> None:
+    """Score a checkpoint beside blind baselines; writes predictions.tsv and scores.json into its folder."""
+    from signseq import evaluation
+
+    result = evaluation.evaluate(checkpoint, split=split, overrides=overrides or (), blind=blind)
+    typer.echo(evaluation.format_scores(result))
+
+
+@app.command()
+def translate(
+    checkpoint: Checkpoint,
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help=".pose files, folders of them, or globs.")
+    ],
+    n_best: Annotated[int, typer.Option(min=1, help="Sentences per clip.")] = 1,
+    num_beams: Annotated[
+        int | None, typer.Option(min=1, help="Beams to search with; default: the run's.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Clips in a batch.")] = 32,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Print log probabilities per token.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Translate .pose files to text; one line each, in the order given."""
+    paths = list(_pose_files(files))
+    from signseq.translation import Translator
+
+    translator = Translator.from_pretrained(checkpoint)
+    failed = 0
+    results = translator.stream(
+        paths, n_best=n_best, num_beams=num_beams, batch_size=batch_size, keep_errors=True
+    )
+    for path, result in zip(paths, results, strict=True):
+        failed += result.error is not None
+        if as_json:
+            facts = {
+                "file": str(path),
+                "text": result.text,
+                "score": result.score,
+                "seconds": round(result.seconds, 3),
+            }
+            if n_best > 1:
+                facts["n_best"] = [
+                    {"text": text, "score": score} for text, score in result.alternatives
+                ]
+            typer.echo(
+                json.dumps(
+                    {"file": str(path), "error": result.error} if result.error else facts,
+                    ensure_ascii=False,
+                )
+            )
+        elif result.error:
+            typer.echo(f"error: {result.error}", err=True)
+        else:
+            for text, score in result.alternatives:
+                fields = [
+                    *([str(path)] if len(paths) > 1 else []),
+                    *([f"{score:.3f}"] if scores else []),
+                    text,
+                ]
+                typer.echo("\t".join(fields))
+    if failed and len(paths) > 1:
+        typer.echo(
+            f"error: {failed} of {len(paths)} files could not be translated; the reasons stand above.",
+            err=True,
+        )
+    if failed:
+        raise typer.Exit(1)
+
+
+def _pose_files(names: list[str]) -> Iterator[Path]:
+    """The .pose files that names, folders and globs stand for."""
+    for name in names:
+        path = Path(name)
+        found = (
+            sorted(path.rglob("*.pose"))
+            if path.is_dir()
+            else sorted(map(Path, glob.glob(name, recursive=True)))
+        )
+        if not found and (path.is_dir() or glob.has_magic(name)):
+            raise DataError(f"{name}: no .pose files there.")
+        yield from found or [path]
+
+
+def _speaks() -> bool:
+    """Whether this is the first of the processes that torchrun started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _configure_logging() -> None:
+    """Our own messages, bare; other libraries' only when something is wrong; one process speaks."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING if _speaks() else logging.ERROR)
+    logging.getLogger("signseq").setLevel(logging.INFO if _speaks() else logging.ERROR)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def main() -> None:
+    """Run the command line; mistakes end with one message and exit code 1, Ctrl-C with 130."""
+    _configure_logging()
+    try:
+        code = app(prog_name="signseq", standalone_mode=False)
+        if code == INTERRUPTED:  # newer typer catches Ctrl-C itself
+            raise KeyboardInterrupt
+    except SignSeqError as fault:
+        _leave(f"error: {fault}", 1)
+    except (KeyboardInterrupt, typer.Abort):
+        _leave(
+            "Interrupted. What was saved is kept: run the same command again; train goes on with --resume.",
+            INTERRUPTED,
+        )
+    except Exception as fault:
+        if reason := _disk_problem(fault):
+            _leave(f"error: {reason}. What was finished is kept.", 1)
+        if not (
+            show := getattr(fault, "show", None)
+        ):  # the parser's own complaints know how to print themselves
+            raise
+        show()
+        sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _disk_problem(fault: BaseException | None) -> str | None:
+    """What is wrong with the disk, if that is why a verb failed; None if it is not."""
+    while fault is not None:
+        if isinstance(fault, OSError) and fault.errno in DISK_PROBLEMS:
+            return f"{fault.filename or 'disk'}: {fault.strerror}"
+        if any(sign in str(fault) for sign in SIGNS_OF_A_FULL_DISK):
+            return "a file could not be written to its end; the disk is full, perhaps"
+        fault = fault.__cause__ or fault.__context__
+    return None
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""`signseq demo`: the whole way, from real poses to translated sentences, on a laptop."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from signseq.config import Config, load_config
+from signseq.data.fingerspelling import CORPORA, write_corpus
+from signseq.errors import ConfigError
+from signseq.evaluation import Evaluation, evaluate, format_scores
+from signseq.preparation import prepare
+from signseq.training.run import train
+from signseq.translation import Translator
+
+__all__ = ["demo_config", "run_demo"]
+
+logger = logging.getLogger(__name__)
+SHOWN = 5
+QUICK_SIZES = {"train": 160, "val": 24, "test": 24}
+QUICK_OVERRIDES = (
+    "training.num_epochs=2",
+    "training.checkpoint_dir=checkpoints/demo_quick",
+    "generation.num_beams=2",
+)
+
+
+def demo_config() -> Path:
+    """Where the demo's config is: beside the package, or in the repository that it runs from."""
+    here = Path(__file__).parent
+    return (
+        next(path for path in (here / "configs", here.parents[1] / "configs") if path.is_dir())
+        / "demo.yaml"
+    )
+
+
+def run_demo(
+    path: Path | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    quick: bool = False,
+    workers: int = 1,
+) -> Evaluation:
+    """Build the embedded corpus, prepare, train, evaluate and translate; each step says what it does.
+
+    Args:
+        path: A config of an embedded corpus; None takes the demo's own.
+        overrides: Dotted settings.
+        quick: A smoke run on a small corpus, which shows that everything works but learns little.
+        workers: Processes for the corpus and the store.
+
+    Returns:
+        The scores on the test split.
+
+    Raises:
+        ConfigError: If the config's corpus is not an embedded one.
+    """
+    path = path or demo_config()
+    kind = load_config(path, overrides).data.corpus
+    if kind not in CORPORA:
+        raise ConfigError(
+            f"{path}: the demo runs on an embedded corpus (data.corpus: {' or '.join(CORPORA)}), not {kind!r}."
+        )
+    config = load_config(path, [*(_quick(kind) if quick else ()), *overrides])
+    begun = time.monotonic()
+    folder = config.data.pose_dir.parent
+    logger.info("1/5 Corpus: composing %s from real recordings into %s", kind, folder)
+    splits = config.data.split_paths
+    sizes = (
+        {split: QUICK_SIZES.get(split, QUICK_SIZES["test"]) for split in splits} if quick else None
+    )
+    write_corpus(kind, folder, sizes=sizes, workers=workers)
+    logger.info("2/5 Prepare: packing poses into %s", config.data.store)
+    prepare(config, workers=workers)
+    logger.info("3/5 Train: %s, into %s", config.model.name, config.training.checkpoint_dir)
+    checkpoint = train(config, overwrite=True)
+    logger.info("4/5 Evaluate: sentences that training has never seen")
+    others = [split for split in splits if split not in ("train", "val", "test")]
+    evaluations = [evaluate(checkpoint, split=split) for split in ("test", *others)]
+    for evaluation in evaluations:
+        logger.info("%s", format_scores(evaluation))
+    logger.info("%s", describe_names(evaluations[0], config))
+    logger.info("5/5 Translate: signseq translate %s FILE...", checkpoint)
+    _show_translations(config, checkpoint, evaluations[0])
+    logger.info("Done in %.0f s. The model is in %s.", time.monotonic() - begun, checkpoint)
+    return evaluations[0]
+
+
+def _quick(kind: str) -> list[str]:
+    folder, store = f"data/{kind}_quick", f"stores/{kind}_quick"
+    paths = [f"data.{split}_path={folder}/{split}.csv" for split in ("train", "val", "test")]
+    return [
+        *QUICK_OVERRIDES,
+        *paths,
+        "data.other_paths={}",
+        f"data.pose_dir={folder}/poses",
+        f"data.store={store}",
+    ]
+
+
+def describe_names(evaluation: Evaluation, config: Config) -> str:
+    """How many of the sentences with a name are exactly right; no test name occurs in training."""
+    with config.data.split_paths["test"].open(encoding="utf-8", newline="") as file:
+        named = {row["uid"] for row in csv.DictReader(file) if row.get("name")}
+    triples = zip(evaluation.uids, evaluation.references, evaluation.hypotheses, strict=True)
+    right = [reference == hypothesis for uid, reference, hypothesis in triples if uid in named]
+    if not right:
+        return f"Exactly right: {evaluation.scores.exact_match:.1f}%"
+    share = 100 * sum(right) / len(right)
+    return f"Sentences with a name (all names unseen): {sum(right)} of {len(right)} exactly right, {share:.1f}%"
+
+
+def _show_translations(config: Config, checkpoint: Path, evaluation: Evaluation) -> None:
+    shown = list(zip(evaluation.uids, evaluation.references, strict=True))[:SHOWN]
+    files = [config.data.pose_dir / f"{uid}.pose" for uid, _ in shown]
+    for file, (_, truth), found in zip(
+        files, shown, Translator.from_pretrained(checkpoint).stream(files), strict=True
+    ):
+        logger.info("%s\n    signed:     %s\n    translated: %s", file, truth, found.text)

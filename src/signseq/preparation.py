@@ -71,16 +71,19 @@ def ensure_split(data: DataConfig, split: str) -> PoseStore:
             "Set data.test_path, or data.other_paths for further splits."
         )
     if read_store_facts(data.store / split) is None:
-        workers = os.cpu_count() or 1
-        _write_embedded_corpus(data, workers=workers)
-        prepare_split(data, split, build_recipe(data), workers=workers, seen={})
+        _write_embedded_corpus(data)
+        prepare_split(data, split, build_recipe(data), workers=os.cpu_count() or 1, seen={})
     return open_split(data, split)
 
 
-def _write_embedded_corpus(data: DataConfig, *, workers: int) -> None:
-    """Write the corpus that the config names, if it is an embedded one and isn't there yet."""
+def _write_embedded_corpus(data: DataConfig) -> None:
+    """Write the corpus that the config names, if it is an embedded one and isn't there yet.
+
+    In this process: it takes seconds, and fresh processes would run a script without a main guard
+    once more.
+    """
     if data.corpus in CORPORA and not all(path.exists() for path in data.split_paths.values()):
-        write_corpus(data.corpus, data.pose_dir.parent, workers=workers)
+        write_corpus(data.corpus, data.pose_dir.parent)
 
 
 def prepare(config: Config, *, workers: int | None = None) -> dict[str, ShardReport]:
@@ -104,7 +107,7 @@ def prepare(config: Config, *, workers: int | None = None) -> dict[str, ShardRep
     """
     data = config.data
     workers = workers or os.cpu_count() or 1
-    _write_embedded_corpus(data, workers=workers)
+    _write_embedded_corpus(data)
     if not data.split_paths:
         raise DataError(
             "The config names no table: set data.train_path, data.val_path or data.test_path."

@@ -82,6 +82,15 @@ def test_a_half_written_config_is_a_clear_error(saved, content):
         SignTranslationModel.from_pretrained(saved)
 
 
+def test_settings_that_this_version_does_not_know_are_a_clear_error(saved):
+    config = json.loads((saved / "config.json").read_text())
+    config["encoder"]["telepathy"] = True
+    (saved / "config.json").write_text(json.dumps(config))
+
+    with pytest.raises(CheckpointError, match=r"can't be loaded.*telepathy"):
+        SignTranslationModel.from_pretrained(saved)
+
+
 def test_a_text_models_folder_is_of_another_kind(make_model, tmp_path):
     make_model("bart").text_model.save_pretrained(tmp_path)
 

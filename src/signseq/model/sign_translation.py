@@ -220,7 +220,7 @@ class SignTranslationModel(PreTrainedModel):
             loaded: Any = super().from_pretrained(
                 str(folder), *args, **kwargs, output_loading_info=True
             )
-        except (OSError, ValueError, RuntimeError, KeyError) as fault:
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError) as fault:
             raise CheckpointError(f"{folder}: the checkpoint can't be loaded ({fault}).") from fault
         except Exception as fault:
             if type(fault).__name__ != "SafetensorError":

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from signseq.config import Config, load_config
+from signseq.config import Config, DataConfig, load_config
 from signseq.data.fingerspelling import CORPORA, write_corpus
 from signseq.errors import ConfigError
 from signseq.evaluation import Evaluation, evaluate, format_scores
@@ -59,12 +59,14 @@ def run_demo(
         ConfigError: If the config's corpus is not an embedded one.
     """
     path = path or demo_config()
-    kind = load_config(path, overrides).data.corpus
+    config = load_config(path, overrides)
+    kind = config.data.corpus
     if kind not in CORPORA:
         raise ConfigError(
             f"{path}: the demo runs on an embedded corpus (data.corpus: {' or '.join(CORPORA)}), not {kind!r}."
         )
-    config = load_config(path, [*(_quick(kind) if quick else ()), *overrides])
+    if quick:
+        config = load_config(path, [*_quick(config.data), *overrides])
     begun = time.monotonic()
     folder = config.data.pose_dir.parent
     logger.info("1/5 Corpus: composing %s from real recordings into %s", kind, folder)
@@ -89,15 +91,17 @@ def run_demo(
     return evaluations[0]
 
 
-def _quick(kind: str) -> list[str]:
-    folder, store = f"data/{kind}_quick", f"stores/{kind}_quick"
+def _quick(data: DataConfig) -> list[str]:
+    """Overrides for a small corpus, kept apart from the real one."""
+    folder = f"data/{data.corpus}_quick"
     paths = [f"data.{split}_path={folder}/{split}.csv" for split in ("train", "val", "test")]
+    others = ", ".join(f"{split}: {folder}/{split}.csv" for split in data.other_paths)
     return [
         *QUICK_OVERRIDES,
         *paths,
-        "data.other_paths={}",
+        f"data.other_paths={{{others}}}",
         f"data.pose_dir={folder}/poses",
-        f"data.store={store}",
+        f"data.store=stores/{data.corpus}_quick",
     ]
 
 

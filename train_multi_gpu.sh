@@ -77,6 +77,13 @@ else
     printf 'train_multi_gpu.sh: no GPU here: training on the CPU (processes: %s).\n' "$processes" >&2
 fi
 
+# What would stop every process at once is said by one, before anything is prepared.
+try_only=false
+for argument in "$@"; do
+    case "$argument" in --dry-run | --overfit) try_only=true ;; esac
+done
+if ! $try_only; then signseq train "$config" "$@" --check; fi
+
 overrides=() # what `prepare` takes too; flags are for `train` alone
 for argument in "$@"; do
     if [[ "$argument" =~ ^[A-Za-z_][A-Za-z0-9_.]*= ]]; then overrides+=("$argument"); fi

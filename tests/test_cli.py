@@ -188,6 +188,24 @@ def test_folders_and_globs_stand_for_their_files(call, trained, files, tmp_path)
         assert [line.split("\t")[0] for line in out.splitlines()] == copies
 
 
+def test_a_name_with_brackets_is_a_file_not_a_glob(call, trained, files, texts, tmp_path):
+    path = tmp_path / "video [abc].pose"
+    path.write_bytes(files[0].read_bytes())
+
+    code, out, _ = call("translate", trained, path)
+
+    assert (code, out.strip()) == (0, texts[0])
+
+
+@pytest.mark.parametrize("flags", [["--dry-run", "--overfit"], ["--resume", "--overwrite"]])
+def test_flags_that_exclude_each_other_are_a_usage_error(call, flags):
+    code, _, err = call("train", "any.yaml", *flags)
+
+    assert code == 2
+    assert "exclude each other" in err
+    assert all(flag in err for flag in flags)
+
+
 def test_json_gives_one_object_a_line(call, trained, files, texts, tmp_path):
     code, out, err = call("translate", trained, "--json", *files, tmp_path / "missing.pose")
     *found, missing = [json.loads(line) for line in out.splitlines()]

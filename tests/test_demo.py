@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from signseq import demo
-from signseq.errors import ConfigError
+from signseq.errors import CheckpointError, ConfigError
 
 TINY = [
     "training.max_steps=3",
@@ -45,3 +45,11 @@ def test_the_demo_of_words_scores_the_unseen_signer_too(in_folder, caplog):
 def test_the_demo_refuses_a_corpus_that_is_not_embedded(in_folder):
     with pytest.raises(ConfigError, match="sentences or words"):
         demo.run_demo(overrides=["data.corpus=csv"], quick=True)
+
+
+def test_the_demo_runs_again_but_replaces_no_other_run(in_folder):
+    demo.run_demo(overrides=TINY, quick=True)
+    demo.run_demo(overrides=TINY, quick=True)
+
+    with pytest.raises(CheckpointError, match="holds a run already"):
+        demo.run_demo(overrides=[*TINY, "training.learning_rate=1e-4"], quick=True)

@@ -93,3 +93,9 @@ def test_only_one_process_speaks(runs):
 
     assert done.stdout.count("The best checkpoint is in") == 1
     assert not [line for line in ours if "missing keys" in line]
+
+
+def test_processes_do_not_look_for_unused_parameters_where_there_are_none(runs):
+    _, _, done = runs
+
+    assert "find_unused_parameters" not in done.stderr

@@ -1,5 +1,7 @@
 import csv
+import errno
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from conftest import sign_pose, tiny_config, write_rows
 from signseq import evaluation
 from signseq.config import load_config
-from signseq.errors import CheckpointError, DataError
+from signseq.errors import CheckpointError, ConfigError, DataError
 from signseq.evaluation import (
     Evaluation,
     derange,
@@ -225,6 +227,38 @@ def test_a_folder_that_cannot_be_written_is_a_checkpoint_error(make_evaluation, 
 
     with pytest.raises(CheckpointError, match="scores can't be written"):
         write_evaluation(make_evaluation(["a"], ["a"]))
+
+
+def test_a_full_disk_leaves_the_earlier_scores(make_evaluation, tmp_path, monkeypatch):
+    write_evaluation(make_evaluation(["a"], ["a"]))
+    before = (tmp_path / "scores.json").read_text()
+
+    def fail(path, text, **settings):
+        path.write_bytes(text.encode()[:5])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", fail)
+    with pytest.raises(CheckpointError, match="No space left"):
+        write_evaluation(make_evaluation(["a"], ["a"]))
+
+    assert (tmp_path / "scores.json").read_text() == before
+    assert not list(tmp_path.glob(".*part"))
+
+
+def test_a_folder_that_cannot_be_written_is_noticed_before_translating(run_folder, monkeypatch):
+    def refuse(path, *arguments, **settings):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    monkeypatch.setattr(evaluation, "translate_store", lambda *a, **k: pytest.fail("translated"))
+    with pytest.raises(CheckpointError, match="could not be written there"):
+        evaluate(run_folder)
+
+
+@pytest.mark.parametrize("key", ["data.step_frames=2", "model.name=t5", "training.batch_size=1"])
+def test_what_a_checkpoint_was_trained_with_can_not_be_overridden(run_folder, key):
+    with pytest.raises(ConfigError, match=r"belongs to the training of a checkpoint"):
+        evaluate(run_folder, overrides=[key])
 
 
 def test_the_table_shows_the_model_first_and_names_the_signature(result):

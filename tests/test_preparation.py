@@ -15,8 +15,8 @@ import pytest
 
 from conftest import make_pose, write_rows
 from signseq import preparation
-from signseq.config import Config
-from signseq.data import shards
+from signseq.config import Config, save_config
+from signseq.data import packing, shards
 from signseq.data.examples import Example
 from signseq.data.shards import ShardReport
 from signseq.data.store import open_store
@@ -45,6 +45,17 @@ def hang(example, recipe, report):
     return pack(example, recipe, report)
 shards._pack = hang
 preparation.prepare(load_config(sys.argv[1]), workers=int(sys.argv[2]))
+"""
+
+# Calls `prepare` as a script on macOS might: without a main guard, where processes start anew.
+UNGUARDED = """
+import sys
+from signseq import preparation
+from signseq.config import load_config
+from signseq.data import packing
+preparation.CLIPS_PER_SHARD = 2
+packing.START_METHOD = "spawn"
+preparation.prepare(load_config(sys.argv[1]), workers=2)
 """
 
 
@@ -184,6 +195,25 @@ def test_a_table_without_rows_is_an_error(write_table: Callable[..., Config]) ->
         prepare(write_table("uid,text\n"), workers=1)
 
 
+def test_a_wrong_table_leaves_no_folder_behind(write_table: Callable[..., Config]) -> None:
+    config = write_table("uid,sentence\na,we\n")
+    with pytest.raises(DataError, match="no column 'text'"):
+        prepare(config, workers=1)
+    with pytest.raises(DataError, match="no column 'text'"):
+        ensure_split(config.data, "train")
+    assert not config.data.store.exists()
+
+
+@pytest.mark.parametrize("table", ["uid,sentence\na,we\n", "uid,text\ntrain-0,we\n", ""])
+def test_the_last_table_is_read_before_anything_is_packed(
+    corpus: Config, tmp_path: Path, table: str
+) -> None:
+    (tmp_path / "val.csv").write_text(table)
+    with pytest.raises(DataError):
+        prepare(corpus, workers=1)
+    assert not corpus.data.store.exists()
+
+
 def test_a_config_without_tables_is_an_error(make_config: MakeConfig) -> None:
     config = make_config(*(f"data.{split}_path=null" for split in ("train", "val", "test")))
     with pytest.raises(DataError, match=r"names no table: set data\.train_path"):
@@ -227,8 +257,6 @@ def test_what_a_kill_left_is_completed(corpus: Config, tmp_path: Path, lost: lis
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_killed_run_goes_on_where_it_was(corpus: Config, tmp_path: Path, workers: int) -> None:
-    from signseq.config import save_config
-
     save_config(corpus, tmp_path / "config.yaml")
     run = subprocess.Popen(
         [sys.executable, "-c", HANG, str(tmp_path / "config.yaml"), str(workers)],
@@ -267,7 +295,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(
         return write_shard(folder, number, examples, recipe)
 
     with monkeypatch.context() as patch:
-        patch.setattr(preparation, "write_shard", stop)
+        patch.setattr(packing, "write_shard", stop)
         with pytest.raises(KeyboardInterrupt):
             prepare(corpus, workers=1)
     assert "What is packed is kept" in caplog.text
@@ -281,6 +309,39 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(
         f"shard-00000.{end}" for end in ("poses", "jsonl", "json")
     }
     assert contents(corpus.data.store) == expected_store(corpus, tmp_path)
+
+
+def test_a_second_ctrl_c_neither_hangs_nor_costs_anything(corpus: Config, tmp_path: Path) -> None:
+    save_config(corpus, tmp_path / "config.yaml")
+    with subprocess.Popen(
+        [sys.executable, "-c", HANG, str(tmp_path / "config.yaml"), "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "now\n"  # a worker sleeps for a minute now
+        for _ in range(2):
+            run.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+        try:
+            _, said = run.communicate(timeout=30)
+        finally:
+            run.kill()
+    assert run.returncode in (-signal.SIGINT, 130)
+    assert "the same command goes on" in said
+    prepare(corpus, workers=1)  # no worker holds the lock any more
+    assert contents(corpus.data.store) == expected_store(corpus, tmp_path)
+
+
+def test_ctrl_c_works_again_after_workers_were_stopped(
+    corpus: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(shards, "_pack", lambda *_: os._exit(9))
+    with pytest.raises(DataError, match="was killed"):
+        prepare(corpus, workers=2)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_changed_settings_pack_everything_anew(corpus: Config, tmp_path: Path) -> None:
@@ -382,6 +443,36 @@ def test_mending_the_files_packs_only_their_shards(damaged: Config, tmp_path: Pa
     }
 
 
+def test_too_many_unusable_clips_do_not_keep_other_splits_from_being_packed(
+    damaged: Config, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"^train: 3 of 7 clips can't be used"):
+        prepare(damaged, workers=1)
+    assert len(open_split(damaged.data, "val")) == 3
+
+
+def test_all_splits_with_too_many_unusable_clips_are_named(damaged: Config, tmp_path: Path) -> None:
+    (tmp_path / "poses" / "val-1.pose").write_bytes(b"")
+    with pytest.raises(DataError, match=r"(?s)^train: 3 of 7 .*\nval: 1 of 3 clips can't be used"):
+        prepare(damaged, workers=1)
+
+
+def test_a_wrong_pose_folder_is_named_with_a_full_path(corpus: Config, tmp_path: Path) -> None:
+    wrong = change(corpus, pose_dir=tmp_path / "nowhere")
+    with pytest.raises(DataError) as caught:
+        prepare(wrong, workers=1)
+    where = tmp_path / "nowhere"
+    said = f"There is no {where / 'train-0.pose'}, for example; is data.pose_dir = {where} right?"
+    assert said in str(caught.value)
+
+
+def test_a_few_missing_files_do_not_call_the_pose_folder_in_question(damaged: Config) -> None:
+    with pytest.raises(DataError) as caught:  # one of three is missing
+        prepare(damaged, workers=1)
+    assert "1 x no such file" in str(caught.value)
+    assert "pose_dir" not in str(caught.value)
+
+
 def test_a_store_of_nothing_is_an_error(write_table: Callable[..., Config]) -> None:
     config = write_table("uid,text\na,\nb,\n", "data.max_skipped=1.0")
     with pytest.raises(DataError, match=r"2 of 2 clips can't be used.*\nNothing is left"):
@@ -421,6 +512,19 @@ def test_a_finished_store_outlives_its_poses(
         prepare(change(corpus, **setting), workers=1)
     assert (contents(corpus.data.store), times(corpus.data.store)) == before
     assert len(ensure_split(corpus.data, "train")) == 7  # training needs only the store
+
+
+@pytest.mark.parametrize("facts", ['{"format": 1}', "{"])
+def test_a_store_of_another_version_outlives_its_poses(
+    corpus: Config, tmp_path: Path, facts: str
+) -> None:
+    prepare(corpus, workers=1)
+    (corpus.data.store / "train" / "store.json").write_text(facts)
+    before = contents(corpus.data.store)
+    (tmp_path / "poses").rename(tmp_path / "moved")
+    with pytest.raises(DataError, match=r"7 of the 7 pose files are gone .*left as it is"):
+        prepare(corpus, workers=1)
+    assert contents(corpus.data.store) == before
 
 
 def test_a_few_lost_poses_are_skipped(corpus: Config, tmp_path: Path) -> None:
@@ -496,17 +600,29 @@ def test_a_killed_worker_is_named(corpus: Config, monkeypatch: pytest.MonkeyPatc
         prepare(corpus, workers=2)
 
 
+def test_a_script_without_a_main_guard_is_told_of_it(corpus: Config, tmp_path: Path) -> None:
+    save_config(corpus, tmp_path / "config.yaml")
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "config.yaml")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "call it below `if __name__ == '__main__':`, or with workers=1" in done.stderr
+
+
 def test_two_runs_do_not_write_one_store(corpus: Config, tmp_path: Path) -> None:
     fcntl = pytest.importorskip("fcntl")
     folder = corpus.data.store / "train"
     folder.mkdir(parents=True)
-    with (folder / preparation.LOCK).open("a") as file:
+    with (folder / packing.LOCK).open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(
             DataError, match=r"train: another `signseq prepare` is writing this store\. Wait until"
         ):
             prepare(corpus, workers=1)
-        assert [path.name for path in folder.iterdir()] == [preparation.LOCK]
+        assert [path.name for path in folder.iterdir()] == [packing.LOCK]
     prepare(corpus, workers=1)
     assert contents(corpus.data.store) == expected_store(corpus, tmp_path)
 
@@ -514,7 +630,7 @@ def test_two_runs_do_not_write_one_store(corpus: Config, tmp_path: Path) -> None
 def test_a_finished_store_needs_no_lock(corpus: Config) -> None:
     fcntl = pytest.importorskip("fcntl")
     prepare(corpus, workers=1)
-    with (corpus.data.store / "train" / preparation.LOCK).open("a") as file:
+    with (corpus.data.store / "train" / packing.LOCK).open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert prepare(corpus, workers=1)["train"].clips == 7
 
@@ -531,6 +647,100 @@ def test_a_store_with_other_settings_is_not_taken(corpus: Config) -> None:
     prepare(corpus, workers=1)
     with pytest.raises(DataError, match=r"was made with fps = None, 10\.0 is asked for"):
         ensure_split(change(corpus, fps=10.0).data, "val")
+
+
+def test_a_changed_row_reaches_the_store_where_it_is_needed(corpus: Config, tmp_path: Path) -> None:
+    prepare(corpus, workers=1)
+    table = tmp_path / "val.csv"
+    table.write_text(table.read_text().replace("val-2,", "val-2,oh "))
+    assert ensure_split(corpus.data, "val").text(2).startswith("oh ")
+    assert contents(corpus.data.store) == expected_store(corpus, tmp_path)
+
+
+def test_another_table_reaches_the_store_where_it_is_needed(corpus: Config, tmp_path: Path) -> None:
+    prepare(corpus, workers=1)
+    other = write_rows(tmp_path / "other.csv", [{"uid": "train-4", "text": "we see"}])
+    assert list(ensure_split(change(corpus, val_path=other).data, "val").texts()) == ["we see"]
+
+
+def test_a_changed_table_refuses_the_store_where_it_may_not_be_made(
+    corpus: Config, tmp_path: Path
+) -> None:
+    prepare(corpus, workers=1)
+    with (tmp_path / "val.csv").open("a") as file:
+        file.write("val-9,we\n")
+    with pytest.raises(
+        DataError, match=r"val\.csv: the table has changed since .* Run: signseq prepare CONFIG"
+    ):
+        open_split(corpus.data, "val")
+    assert len(open_split(corpus.data, "train")) == 7
+
+
+def test_a_changed_table_whose_poses_are_gone_leaves_the_store_as_it_is(
+    corpus: Config, tmp_path: Path
+) -> None:
+    prepare(corpus, workers=1)
+    before = contents(corpus.data.store)
+    table = tmp_path / "val.csv"
+    table.write_text(table.read_text().replace("val-2,", "val-2,oh "))
+    (tmp_path / "poses").rename(tmp_path / "moved")
+    with pytest.raises(
+        DataError, match=r"other settings, rows or files, but 3 of the 3 pose files"
+    ):
+        ensure_split(corpus.data, "val")
+    assert contents(corpus.data.store) == before
+
+
+@pytest.mark.parametrize("lost", ["val.csv", "poses"])
+def test_a_store_is_taken_where_its_table_or_its_poses_are_gone(
+    corpus: Config, tmp_path: Path, lost: str
+) -> None:
+    prepare(corpus, workers=1)
+    before = times(corpus.data.store)
+    (tmp_path / lost).rename(tmp_path / "moved")
+    assert len(ensure_split(corpus.data, "val")) == 3
+    assert len(open_split(corpus.data, "val")) == 3
+    assert times(corpus.data.store) == before
+
+
+def test_changed_poses_alone_do_not_matter_where_a_store_is_needed(
+    corpus: Config, tmp_path: Path
+) -> None:
+    prepare(corpus, workers=1)
+    write_pose(tmp_path / "poses" / "val-0.pose", make_pose(frames=9))
+    assert ensure_split(corpus.data, "val").frames[0] == 6
+
+
+def test_a_store_moves_with_its_poses(corpus: Config, tmp_path: Path) -> None:
+    prepare(corpus, workers=1)
+    (tmp_path / "poses").rename(tmp_path / "moved")
+    moved = change(corpus, pose_dir=tmp_path / "moved")
+    before = times(corpus.data.store)
+    assert len(ensure_split(moved.data, "val")) == 3
+    assert times(corpus.data.store) == before
+
+
+@pytest.mark.parametrize("lost", ["shard-00000.poses", "shard-00001.jsonl", "index.npy"])
+def test_a_damaged_store_is_made_again_where_it_is_needed(
+    corpus: Config, tmp_path: Path, lost: str
+) -> None:
+    prepare(corpus, workers=1)
+    (corpus.data.store / "val" / lost).unlink()
+    with pytest.raises(DataError, match=rf"{lost}: missing or damaged"):
+        open_split(corpus.data, "val")
+    assert len(ensure_split(corpus.data, "val")) == 3
+    assert contents(corpus.data.store) == expected_store(corpus, tmp_path)
+
+
+def test_a_damaged_store_whose_poses_are_gone_is_named(corpus: Config, tmp_path: Path) -> None:
+    prepare(corpus, workers=1)
+    (corpus.data.store / "val" / "shard-00001.poses").unlink()
+    (tmp_path / "poses").rename(tmp_path / "moved")
+    with pytest.raises(
+        DataError,
+        match=r"val: holds a store in which shard-00001\.poses is missing or damaged, but 3",
+    ):
+        ensure_split(corpus.data, "val")
 
 
 def test_an_unknown_split_lists_those_of_the_config(corpus: Config) -> None:

@@ -5,26 +5,23 @@ Heavy imports stand inside the verbs, so that `signseq --help` answers at once.
 
 from __future__ import annotations
 
-import errno
 import glob
 import json
-import logging
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from signseq.errors import DataError, SignSeqError
+from signseq.console import run_command_line, speaks
+from signseq.errors import DataError
+from signseq.progress import track
+
+if TYPE_CHECKING:
+    from signseq.translation import Translation
 
 __all__ = ["main"]
-
-INTERRUPTED = 130
-DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
-# safetensors and torch write files themselves, and raise no OSError.
-SIGNS_OF_A_FULL_DISK = ("No space left on device", "iostream error", "PytorchStreamWriter")
 
 app = typer.Typer(
     help="signseq: from signed language to text, through any Hugging Face sequence-to-sequence model.",
@@ -117,8 +114,13 @@ def train(
     one_batch: Annotated[
         bool, typer.Option("--overfit", help="Train on one batch to zero loss; writes nothing.")
     ] = False,
+    check: Annotated[bool, typer.Option("--check", hidden=True)] = False,  # train_multi_gpu.sh asks
 ) -> None:
     """Train a model; the best checkpoint is left in training.checkpoint_dir."""
+    flags = {"--resume": resume, "--overwrite": overwrite, "--dry-run": dry, "--overfit": one_batch}
+    given = [flag for flag, is_given in flags.items() if is_given]
+    if len(given) > 1:
+        raise typer.BadParameter(f"{' and '.join(given)} exclude each other; give one of them.")
     from signseq.config import load_config
     from signseq.training import checks, run
 
@@ -128,13 +130,14 @@ def train(
     elif one_batch:
         loss = checks.overfit(settings)
         passed = loss < checks.OVERFIT_LOSS
-        typer.echo(
-            f"Loss on one batch: {loss:.4f}: {'the model can learn.' if passed else 'not learned; something is wrong.'}"
-        )
+        verdict = "the model can learn." if passed else "not learned; something is wrong."
+        typer.echo(f"Loss on one batch: {loss:.4f}: {verdict}")
         raise typer.Exit(0 if passed else 1)
+    elif check:
+        run.check_run(settings, resume=resume, overwrite=overwrite)
     else:
         folder = run.train(settings, resume=resume, overwrite=overwrite)
-        if _speaks():
+        if speaks():
             typer.echo(
                 f"The best checkpoint is in {folder}. Score it with: signseq evaluate {folder}"
             )
@@ -178,39 +181,21 @@ def translate(
     from signseq.translation import Translator
 
     translator = Translator.from_pretrained(checkpoint)
-    failed = 0
     results = translator.stream(
         paths, n_best=n_best, num_beams=num_beams, batch_size=batch_size, keep_errors=True
     )
-    for path, result in zip(paths, results, strict=True):
+    failed = 0
+    shown = track(results, total=len(paths), label="Translating", unit="clip")
+    for path, result in zip(paths, shown, strict=True):
         failed += result.error is not None
         if as_json:
-            facts = {
-                "file": str(path),
-                "text": result.text,
-                "score": result.score,
-                "seconds": round(result.seconds, 3),
-            }
-            if n_best > 1:
-                facts["n_best"] = [
-                    {"text": text, "score": score} for text, score in result.alternatives
-                ]
-            typer.echo(
-                json.dumps(
-                    {"file": str(path), "error": result.error} if result.error else facts,
-                    ensure_ascii=False,
-                )
-            )
+            typer.echo(json.dumps(_facts(path, result, n_best=n_best), ensure_ascii=False))
         elif result.error:
             typer.echo(f"error: {result.error}", err=True)
         else:
             for text, score in result.alternatives:
-                fields = [
-                    *([str(path)] if len(paths) > 1 else []),
-                    *([f"{score:.3f}"] if scores else []),
-                    text,
-                ]
-                typer.echo("\t".join(fields))
+                name = [str(path)] if len(paths) > 1 else []
+                typer.echo("\t".join([*name, *([f"{score:.3f}"] if scores else []), text]))
     if failed and len(paths) > 1:
         typer.echo(
             f"error: {failed} of {len(paths)} files could not be translated; the reasons stand above.",
@@ -220,74 +205,39 @@ def translate(
         raise typer.Exit(1)
 
 
+def _facts(path: Path, result: Translation, *, n_best: int) -> dict[str, Any]:
+    """A translation as it is printed in JSON."""
+    if result.error:
+        return {"file": str(path), "error": result.error}
+    facts: dict[str, Any] = {
+        "file": str(path),
+        "text": result.text,
+        "score": result.score,
+        "seconds": round(result.seconds, 3),
+    }
+    if n_best > 1:
+        facts["n_best"] = [{"text": text, "score": score} for text, score in result.alternatives]
+    return facts
+
+
 def _pose_files(names: list[str]) -> Iterator[Path]:
     """The .pose files that names, folders and globs stand for."""
     for name in names:
         path = Path(name)
-        found = (
-            sorted(path.rglob("*.pose"))
-            if path.is_dir()
-            else sorted(map(Path, glob.glob(name, recursive=True)))
-        )
+        if path.is_dir():
+            found = sorted(path.rglob("*.pose"))
+        elif path.exists():  # first, as a name may hold the brackets of a glob
+            found = [path]
+        else:
+            found = sorted(map(Path, glob.glob(name, recursive=True)))
         if not found and (path.is_dir() or glob.has_magic(name)):
             raise DataError(f"{name}: no .pose files there.")
         yield from found or [path]
 
 
-def _speaks() -> bool:
-    """Whether this is the first of the processes that torchrun started, or the only one."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def _configure_logging() -> None:
-    """Our own messages, bare; other libraries' only when something is wrong; one process speaks."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING if _speaks() else logging.ERROR)
-    logging.getLogger("signseq").setLevel(logging.INFO if _speaks() else logging.ERROR)
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-
 def main() -> None:
     """Run the command line; mistakes end with one message and exit code 1, Ctrl-C with 130."""
-    _configure_logging()
-    try:
-        code = app(prog_name="signseq", standalone_mode=False)
-        if code == INTERRUPTED:  # newer typer catches Ctrl-C itself
-            raise KeyboardInterrupt
-    except SignSeqError as fault:
-        _leave(f"error: {fault}", 1)
-    except (KeyboardInterrupt, typer.Abort):
-        _leave(
-            "Interrupted. What was saved is kept: run the same command again; train goes on with --resume.",
-            INTERRUPTED,
-        )
-    except Exception as fault:
-        if reason := _disk_problem(fault):
-            _leave(f"error: {reason}. What was finished is kept.", 1)
-        if not (
-            show := getattr(fault, "show", None)
-        ):  # the parser's own complaints know how to print themselves
-            raise
-        show()
-        sys.exit(2)
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _disk_problem(fault: BaseException | None) -> str | None:
-    """What is wrong with the disk, if that is why a verb failed; None if it is not."""
-    while fault is not None:
-        if isinstance(fault, OSError) and fault.errno in DISK_PROBLEMS:
-            return f"{fault.filename or 'disk'}: {fault.strerror}"
-        if any(sign in str(fault) for sign in SIGNS_OF_A_FULL_DISK):
-            return "a file could not be written to its end; the disk is full, perhaps"
-        fault = fault.__cause__ or fault.__context__
-    return None
-
-
-def _leave(message: str, code: int) -> NoReturn:
-    print(message, file=sys.stderr)
-    sys.exit(code)
+    run_command_line(app)
 
 
 if __name__ == "__main__":

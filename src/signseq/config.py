@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from signseq.errors import ConfigError
-from signseq.settings import apply_overrides, parse_yaml
+from signseq.settings import apply_overrides, parse_yaml, read_text
 
 __all__ = [
     "AugmentConfig",
@@ -187,19 +187,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         ConfigError: If the file can't be read or anything in it is wrong; lists everything that is.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as fault:
-        near = (
-            sorted(str(other) for other in path.parent.glob("*.yaml"))
-            if path.parent.is_dir()
-            else []
-        )
-        hint = f" In {path.parent} there are: {', '.join(near[:8])}." if near else ""
-        raise ConfigError(f"{path}: no such config file.{hint}") from fault
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ConfigError(f"{path}: the config file can't be read ({fault}).") from fault
-    settings = parse_yaml(text, place=str(path))
+    settings = parse_yaml(read_text(path), place=str(path))
     if not isinstance(settings, dict):
         raise ConfigError(
             f"{path}: expected sections (data, model, training, ...), found {type(settings).__name__}."
@@ -273,6 +261,9 @@ def _describe(error: Any, settings: Mapping[str, Any]) -> str:
         return f"{dotted}: unknown key; {hint}"
     if error["type"] == "missing":
         return f"{dotted}: missing; it has no default."
+    if error["type"] == "model_type":
+        keys = ", ".join(list(_section_at(place).model_fields)[:3])
+        return f"{dotted} = {error['input']!r}: expected a section with keys, such as {keys}."
     expected = error["msg"][0].lower() + error["msg"][1:]
     return f"{dotted} = {error['input']!r}: {expected}."
 

@@ -11,6 +11,9 @@ SignSeqError                 everything below; the command line prints its messa
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 __all__ = [
     "CheckpointError",
     "ConfigError",
@@ -50,6 +53,10 @@ class MissingExtraError(SignSeqError):
     """An optional dependency is missing."""
 
     def __init__(self, *, package: str, extra: str, purpose: str) -> None:
+        self._arguments = {"package": package, "extra": extra, "purpose": purpose}
         super().__init__(
             f"{purpose} needs the package {package!r}. Install it with: pip install 'signseq[{extra}]'"
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(MissingExtraError, **self._arguments), ()  # as raised in a worker process

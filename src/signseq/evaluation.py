@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,40 +16,25 @@ from signseq.config import Config, GenerationConfig, load_config
 from signseq.data.batching import Clip, ClipDataset, collate, plan_batches
 from signseq.data.examples import read_examples
 from signseq.data.store import PoseStore, read_store_facts
-from signseq.errors import CheckpointError, DataError
+from signseq.errors import CheckpointError, ConfigError, DataError
 from signseq.metrics import Scores, score
 from signseq.model.sign_translation import SignTranslationModel
+from signseq.outcome import Evaluation, format_scores, write_evaluation
 from signseq.preparation import ensure_split, open_split
 from signseq.progress import Progress
 from signseq.translation import generate_texts, load_checkpoint
 
-__all__ = ["Evaluation", "evaluate", "translate_store"]
+__all__ = [
+    "Evaluation",
+    "evaluate",
+    "format_scores",
+    "translate_store",
+    "write_evaluation",
+]
 
 logger = logging.getLogger(__name__)
+FIXED = ("data.step_frames", "data.max_frames", "data.max_length", "data.augment")
 Control = Literal["none", "zeroed", "shuffled"]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The outcome of `evaluate`.
-
-    Attributes:
-        split: What was scored.
-        scores: The model's.
-        blind: The same for each baseline that can't see the poses.
-        uids: N.
-        references: N texts.
-        hypotheses: N texts.
-        folder: Where the files were written.
-    """
-
-    split: str
-    scores: Scores
-    blind: dict[str, Scores]
-    uids: list[str] = field(repr=False)
-    references: list[str] = field(repr=False)
-    hypotheses: list[str] = field(repr=False)
-    folder: Path
 
 
 def evaluate(
@@ -79,12 +61,14 @@ def evaluate(
         DataError: If the split is not there, or was prepared with other settings.
     """
     folder = Path(checkpoint)
+    _check_overrides(overrides)
     model, tokenizer = load_checkpoint(folder)
     if not (folder / "config.yaml").exists():
         raise CheckpointError(
             f"{folder}: no config.yaml beside the weights, so the data are not known."
         )
     config = load_config(folder / "config.yaml", overrides)
+    _check_writable(folder)
     store = ensure_split(config.data, split)
     _check_recipe(model, store)
     references = [store.text(number) for number in range(len(store))]
@@ -116,6 +100,32 @@ def evaluate(
     evaluation = Evaluation(split, scores, baselines, uids, references, hypotheses, folder)
     write_evaluation(evaluation)
     return evaluation
+
+
+def _check_overrides(overrides: Sequence[str]) -> None:
+    """What a checkpoint was trained with can't be changed afterwards; saying nothing would mislead."""
+    for override in overrides:
+        key = override.partition("=")[0]
+        if key in FIXED or (
+            key.startswith(("model.", "training.")) and key != "training.eval_batch_size"
+        ):
+            raise ConfigError(
+                f"{key} belongs to the training of a checkpoint and can't be changed when it is scored. "
+                "What can: generation.*, training.eval_batch_size, and where the data are."
+            )
+
+
+def _check_writable(folder: Path) -> None:
+    """Find out before hours of translating, not after them."""
+    probe = folder / ".writable"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as fault:
+        raise CheckpointError(
+            f"{folder}: the scores could not be written there ({fault.strerror}). Copy the folder to "
+            "where you may write."
+        ) from fault
 
 
 def _check_recipe(model: SignTranslationModel, store: PoseStore) -> None:
@@ -213,56 +223,3 @@ def _training_texts(config: Config) -> Iterator[str]:
 
 def _texts(store: PoseStore) -> Iterator[str]:
     return (store.text(number) for number in range(len(store)))
-
-
-def write_evaluation(evaluation: Evaluation) -> None:
-    """Write predictions and scores into the run's folder.
-
-    Raises:
-        CheckpointError: If they can't be written.
-    """
-    suffix = "" if evaluation.split == "test" else f"_{evaluation.split}"
-    facts: dict[str, Any] = {
-        "split": evaluation.split,
-        **evaluation.scores.as_dict(),
-        "blind": {name: scores.as_dict() for name, scores in evaluation.blind.items()},
-    }
-    try:
-        with (evaluation.folder / f"predictions{suffix}.tsv").open(
-            "w", encoding="utf-8", newline=""
-        ) as file:
-            writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-            writer.writerow(("uid", "reference", "hypothesis"))
-            writer.writerows(
-                zip(evaluation.uids, evaluation.references, evaluation.hypotheses, strict=True)
-            )
-        text = json.dumps(facts, indent=2, ensure_ascii=False)
-        (evaluation.folder / f"scores{suffix}.json").write_text(text + "\n", encoding="utf-8")
-    except OSError as fault:
-        raise CheckpointError(
-            f"{evaluation.folder}: the scores can't be written ({fault.strerror})."
-        ) from fault
-
-
-def format_scores(evaluation: Evaluation) -> str:
-    """The scores as a table for the terminal: the model first, the blind baselines below it."""
-    names = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "rouge_l", "wer", "cer", "exact_match")
-    titles = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "chrF", "ROUGE-L", "WER", "CER", "exact")
-    rows = {"model": evaluation.scores} | {
-        f"blind: {name}": scores for name, scores in evaluation.blind.items()
-    }
-    header = f"{evaluation.split}, {evaluation.scores.count} clips"
-    width = max(map(len, (header, *rows)))
-    lines = [header.ljust(width) + "".join(f"{title:>9}" for title in titles)]
-    for name, scores in rows.items():
-        values = (getattr(scores, metric) for metric in names)
-        lines.append(
-            name.ljust(width)
-            + "".join(f"{'n/a' if value is None else f'{value:.2f}':>9}" for value in values)
-        )
-    if evaluation.scores.bleu4 is None:
-        lines.append(
-            "n/a: no reference has that many words, so this BLEU is 0 by definition; look at CER and exact."
-        )
-    lines.append(f"sacreBLEU signature: {evaluation.scores.signatures['bleu4']}")
-    return "\n".join(lines)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
-import signal
-import threading
-import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from signseq.config import Config, DataConfig
-from signseq.data.examples import Example, read_examples
+from signseq.data.examples import Example, read_examples, row_bytes
 from signseq.data.fingerspelling import CORPORA, write_corpus
+from signseq.data.packing import lock_store, pack_shards
 from signseq.data.shards import (
     CLIPS_PER_SHARD,
     ShardReport,
@@ -27,18 +24,27 @@ from signseq.data.shards import (
     remove_leftovers,
     shard_digest,
     store_digest,
-    write_shard,
     write_skipped,
 )
 from signseq.data.store import PoseStore, find_damage, open_store, read_store_facts
 from signseq.errors import DataError
 from signseq.poses.transforms import PoseRecipe
-from signseq.progress import track
 
 __all__ = ["build_recipe", "ensure_split", "open_split", "prepare", "prepare_split"]
 
 logger = logging.getLogger(__name__)
-LOCK = ".lock"  # in the folder of each split
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """What reading a split's table once has shown: digests of its rows, and of each shard to be."""
+
+    rows: str
+    shards: list[str]
+
+
+class _SkippedError(DataError):
+    """Too many clips of one split can't be used; those of the other splits may be."""
 
 
 def build_recipe(data: DataConfig) -> PoseRecipe:
@@ -52,15 +58,21 @@ def open_split(data: DataConfig, split: str) -> PoseStore:
     """Open the prepared store of one split.
 
     Raises:
-        DataError: If it isn't there, or was made with other settings.
+        DataError: If it isn't there, or was made with other settings or of other rows.
     """
-    return open_store(data.store / split, recipe=build_recipe(data))
+    store = open_store(data.store / split, recipe=build_recipe(data))
+    if _is_of_other_rows(data, split, store.facts["rows"]):
+        raise DataError(
+            f"{data.split_paths[split]}: the table has changed since the store {store.folder} was made. "
+            "Run: signseq prepare CONFIG"
+        )
+    return store
 
 
 def ensure_split(data: DataConfig, split: str) -> PoseStore:
-    """Open the store of one split; where there is none yet, prepare it first.
+    """Open the store of one split; where there is none, or the table has changed since, prepare it first.
 
-    A store that is there is taken as it is: the original poses are not needed any more.
+    Only the table is looked at: a store outlives its poses, and its table.
 
     Raises:
         DataError: If it was made with other settings, or can't be prepared.
@@ -70,10 +82,26 @@ def ensure_split(data: DataConfig, split: str) -> PoseStore:
             f"No split {split!r}; the config names {', '.join(data.split_paths) or 'none'}. "
             "Set data.test_path, or data.other_paths for further splits."
         )
-    if read_store_facts(data.store / split) is None:
-        _write_embedded_corpus(data)
-        prepare_split(data, split, build_recipe(data), workers=os.cpu_count() or 1, seen={})
-    return open_split(data, split)
+    folder, recipe = data.store / split, build_recipe(data)
+    facts = read_store_facts(folder)
+    if facts and not find_damage(folder, facts):
+        store = open_store(folder, recipe=recipe)
+        if not _is_of_other_rows(data, split, facts["rows"]):
+            return store
+        logger.info("%s has changed since its store was made.", data.split_paths[split])
+    prepare_split(data, split)
+    return open_store(folder, recipe=recipe)
+
+
+def _is_of_other_rows(data: DataConfig, split: str, rows: str) -> bool:
+    """Whether a split's table is there and says something else than when its store was made."""
+    path = data.split_paths.get(split)
+    if path is None or not (os.path.isfile(path) and os.access(path, os.R_OK)):
+        return False
+    digest = hashlib.sha256()
+    for example in read_examples(data, split):
+        digest.update(row_bytes(example, pose_dir=data.pose_dir))
+    return digest.hexdigest() != rows
 
 
 def _write_embedded_corpus(data: DataConfig) -> None:
@@ -89,9 +117,9 @@ def _write_embedded_corpus(data: DataConfig) -> None:
 def prepare(config: Config, *, workers: int | None = None) -> dict[str, ShardReport]:
     """Pack the poses of every split of the config into its store.
 
-    What is done is kept: a second run with the same settings returns at once, one that was killed
-    or stopped with Ctrl-C goes on, changed settings or files are packed anew. A finished store
-    whose original poses are gone is left as it is.
+    All tables are read before anything is packed. What is done is kept: a second run with the same
+    settings returns at once, one that was killed or stopped with Ctrl-C goes on, changed settings
+    or files are packed anew. A finished store whose original poses are gone is left as it is.
 
     Args:
         config: The experiment.
@@ -103,103 +131,99 @@ def prepare(config: Config, *, workers: int | None = None) -> dict[str, ShardRep
     Raises:
         DataError: If a table is wrong, a uid stands in two places, the store can't be written or
             another process writes it, more than `data.max_skipped` of a split's clips can't be
-            used, or their files are gone while there is a finished store of them.
+            used (said at the end, of all splits), or their files are gone while there is a
+            finished store of them.
     """
     data = config.data
-    workers = workers or os.cpu_count() or 1
     _write_embedded_corpus(data)
     if not data.split_paths:
         raise DataError(
             "The config names no table: set data.train_path, data.val_path or data.test_path."
         )
-    recipe = build_recipe(data)
     seen: dict[str, str] = {}
-    return {
-        split: prepare_split(data, split, recipe, workers=workers, seen=seen)
-        for split in data.split_paths
-    }
+    scans = {split: _scan(data, split, seen) for split in data.split_paths}
+    reports, faults = {}, []
+    for split, scan in scans.items():
+        try:
+            reports[split] = _pack_split(data, split, scan, workers=workers)
+        except _SkippedError as fault:
+            faults.append(f"{split}: {fault}")
+    if faults:
+        raise DataError("\n".join(faults))
+    return reports
 
 
-def prepare_split(
-    data: DataConfig, split: str, recipe: PoseRecipe, *, workers: int, seen: dict[str, str]
-) -> ShardReport:
-    """Pack one split; see `prepare`.
+def prepare_split(data: DataConfig, split: str, *, workers: int | None = None) -> ShardReport:
+    """Pack one split; see `prepare`."""
+    _write_embedded_corpus(data)
+    return _pack_split(data, split, _scan(data, split, {}), workers=workers)
 
-    Args:
-        data: The config's data section.
-        split: The split's name.
-        recipe: How poses are made ready.
-        workers: Processes to use.
-        seen: The split of every uid met so far; this split's are added.
-    """
-    folder = data.store / split
-    with faults_named(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    digests = [shard_digest(chunk, recipe) for chunk in _chunks(data, split, seen)]
-    if not digests:
+
+def _scan(data: DataConfig, split: str, seen: dict[str, str]) -> _Scan:
+    rows, shards, recipe = hashlib.sha256(), [], build_recipe(data)
+    for chunk in _chunks(data, split, seen):
+        shards.append(shard_digest(chunk, recipe))
+        for example in chunk:
+            rows.update(row_bytes(example, pose_dir=data.pose_dir))
+    if not shards:
         raise DataError(f"{data.split_paths[split]}: the table has no rows.")
+    return _Scan(rows.hexdigest(), shards)
+
+
+def _pack_split(data: DataConfig, split: str, scan: _Scan, *, workers: int | None) -> ShardReport:
+    folder = data.store / split
     facts = read_store_facts(folder)
-    if facts and facts["digest"] == store_digest(digests) and not find_damage(folder, facts):
+    damage = find_damage(folder, facts) if facts else None
+    if facts and not damage and facts["digest"] == store_digest(scan.shards):
         total = ShardReport(**facts["report"])
     else:
-        if facts:
-            _check_originals(data, split, folder)
-        with _lock(folder):
-            total = _write_store(data, split, recipe, count=len(digests), workers=workers)
+        if (folder / "store.json").exists():
+            _check_originals(data, split, damage)
+        with faults_named(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with lock_store(folder):
+            total = _write_store(data, split, scan, workers=workers or os.cpu_count() or 1)
     _describe(split, total)
     return total
 
 
-def _check_originals(data: DataConfig, split: str, folder: Path) -> None:
+def _check_originals(data: DataConfig, split: str, damage: Path | None) -> None:
     """Refuse to replace a finished store by one of poses that are not there any more."""
     paths = [example.pose_path for chunk in _chunks(data, split, {}) for example in chunk]
     gone = [path for path in paths if not os.path.exists(path)]
     if len(gone) > data.max_skipped * len(paths):
+        state = (
+            f"holds a store in which {damage.name} is missing or damaged"
+            if damage
+            else "holds a finished store, made with other settings, rows or files"
+        )
         raise DataError(
-            f"{folder}: holds a finished store, made with other settings or files, but {len(gone)} of the "
-            f"{len(paths)} pose files are gone ({gone[0]}, ...). The store is left as it is. Put the files back, "
-            "set data.pose_dir to where they are, or choose another `data.store`."
+            f"{data.store / split}: {state}, but {len(gone)} of the {len(paths)} pose files are gone "
+            f"({gone[0]}, ...). The store is left as it is. Put the files back, set data.pose_dir to where "
+            "they are, or choose another `data.store`."
         )
 
 
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Keep every other run out of a folder; ends with this process and its workers, however they end."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        yield
-        return
-    with faults_named(folder):
-        file = (folder / LOCK).open("a")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as fault:
-            raise DataError(
-                f"{folder}: another `signseq prepare` is writing this store. Wait until it is done, or stop it; "
-                "then run this one again."
-            ) from fault
-        except OSError as fault:  # some network file systems
-            logger.debug("%s: no lock (%s)", folder, fault)
-        yield
-
-
-def _write_store(
-    data: DataConfig, split: str, recipe: PoseRecipe, *, count: int, workers: int
-) -> ShardReport:
-    folder = data.store / split
+def _write_store(data: DataConfig, split: str, scan: _Scan, *, workers: int) -> ShardReport:
+    folder, recipe = data.store / split, build_recipe(data)
     with faults_named(folder):
         (folder / "store.json").unlink(missing_ok=True)
     try:
-        reports = _write_shards(data, split, recipe, count=count, workers=workers)
+        reports = pack_shards(
+            folder,
+            _chunks(data, split, {}),
+            recipe,
+            count=len(scan.shards),
+            workers=workers,
+            label=f"Packing {split}",
+        )
     except KeyboardInterrupt:
         logger.warning("Stopped. What is packed is kept in %s; the same command goes on.", folder)
         raise
     remove_leftovers(folder, shards=len(reports))
     total = merge_reports(reports)
-    _check_skipped(total, write_skipped(folder, total.skipped), limit=data.max_skipped)
-    finish_store(folder, reports, recipe)
+    _check_skipped(data, total, write_skipped(folder, total.skipped))
+    finish_store(folder, reports, recipe, rows=scan.rows)
     return total
 
 
@@ -222,51 +246,7 @@ def _chunks(data: DataConfig, split: str, seen: dict[str, str]) -> Iterator[list
         yield chunk
 
 
-def _write_shards(
-    data: DataConfig, split: str, recipe: PoseRecipe, *, count: int, workers: int
-) -> list[ShardReport]:
-    """Write the shards in parallel; at most two per worker are read ahead, so memory stays flat."""
-    folder = data.store / split
-    tasks = enumerate(_chunks(data, split, {}))
-    label = f"Packing {split}"
-    if workers == 1 or count == 1:
-        done = (write_shard(folder, number, chunk, recipe) for number, chunk in tasks)
-        return list(track(done, total=count, label=label, unit="shard"))
-
-    def run(pool: ProcessPoolExecutor) -> Iterator[ShardReport]:
-        running: deque[Future[ShardReport]] = deque()
-        for number, chunk in tasks:
-            running.append(pool.submit(write_shard, folder, number, chunk, recipe))
-            if len(running) >= 2 * workers:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
-
-    pool = ProcessPoolExecutor(min(workers, count), initializer=_start_worker)
-    try:
-        return list(track(run(pool), total=count, label=label, unit="shard"))
-    except BrokenProcessPool as fault:
-        raise DataError(
-            f"{folder}: a process was killed while it packed poses; perhaps memory ran out. "
-            "Run it again with fewer workers; what is packed is kept."
-        ) from fault
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """A pool's processes outlive a killed parent, and would keep its lock."""
-    while os.getppid() == parent:
-        time.sleep(0.2)
-    os._exit(1)
-
-
-def _check_skipped(total: ShardReport, path: Path, *, limit: float) -> None:
+def _check_skipped(data: DataConfig, total: ShardReport, path: Path) -> None:
     """Say what was skipped, and stop if it is more than the user allows."""
     if not total.skipped:
         return
@@ -275,11 +255,14 @@ def _check_skipped(total: ShardReport, path: Path, *, limit: float) -> None:
     common = "; ".join(f"{number} x {reason}" for reason, number in reasons.most_common(3))
     share = 100 * count / every
     said = f"{count} of {every} clips can't be used ({share:.2f}%), all listed in {path}. Most often: {common}"
+    missing = [file for _, file, reason in total.skipped if reason.endswith(": no such file.")]
+    if 2 * len(missing) > count:
+        said += f"\nThere is no {os.path.abspath(missing[0])}, for example; is data.pose_dir = {data.pose_dir} right?"
     if not total.clips:
-        raise DataError(f"{said}\nNothing is left to put into a store.")
-    if count > limit * every:
-        raise DataError(
-            f"{said}\nAt most {100 * limit:g}% may be skipped. Mend them, or raise data.max_skipped; "
+        raise _SkippedError(f"{said}\nNothing is left to put into a store.")
+    if count > data.max_skipped * every:
+        raise _SkippedError(
+            f"{said}\nAt most {100 * data.max_skipped:g}% may be skipped. Mend them, or raise data.max_skipped; "
             "what is packed is kept."
         )
     logger.warning("%s", said)

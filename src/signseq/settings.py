@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from signseq.errors import ConfigError
 
-__all__ = ["apply_overrides", "parse_yaml"]
+__all__ = ["apply_overrides", "parse_yaml", "read_text"]
 
 
 class _Loader(yaml.SafeLoader):
@@ -45,6 +46,30 @@ def _mapping_without_repeats(loader: _Loader, node: yaml.MappingNode) -> dict[An
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping_without_repeats)
 
 
+def read_text(path: Path) -> str:
+    """Read a config file.
+
+    Raises:
+        ConfigError: If it can't be read; names the configs that are near.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as fault:
+        near = (
+            sorted(str(other) for other in path.parent.glob("*.yaml"))
+            if path.parent.is_dir()
+            else []
+        )
+        hint = f" In {path.parent} there are: {', '.join(near[:8])}." if near else ""
+        raise ConfigError(f"{path}: no such config file.{hint}") from fault
+    except (OSError, UnicodeDecodeError) as fault:
+        if path.is_dir():
+            raise ConfigError(
+                f"{path}: this is a folder; if it is a checkpoint, name its config.yaml."
+            ) from fault
+        raise ConfigError(f"{path}: the config file can't be read ({fault}).") from fault
+
+
 def parse_yaml(text: str, *, place: str) -> Any:
     """Parse YAML; nothing in it can run code.
 
@@ -60,9 +85,10 @@ def parse_yaml(text: str, *, place: str) -> Any:
     except yaml.YAMLError as fault:
         mark = getattr(fault, "problem_mark", None)
         where = f"{place}, line {mark.line + 1}" if mark else place
-        raise ConfigError(
-            f"{where}: not valid YAML ({getattr(fault, 'problem', None) or fault})."
-        ) from fault
+        problem = str(getattr(fault, "problem", None) or fault)
+        if "'\\t'" in problem:
+            problem = "a tab; indent with spaces, not tabs"
+        raise ConfigError(f"{where}: not valid YAML ({problem}).") from fault
 
 
 def apply_overrides(settings: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

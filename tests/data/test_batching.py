@@ -308,7 +308,7 @@ def store(tmp_path: Path) -> PoseStore:
         write_pose(path, make_pose(frames=30 + number, seed=number))
         examples.append(Example(str(number), str(path), 0.0, None, "we", "train"))
     recipe = PoseRecipe(keypoints="upper_body_hands")
-    finish_store(tmp_path, [write_shard(tmp_path, 0, examples, recipe)], recipe)
+    finish_store(tmp_path, [write_shard(tmp_path, 0, examples, recipe)], recipe, rows="")
     return open_store(tmp_path)
 
 

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
 from conftest import write_rows
 from signseq.config import Config, DataConfig
-from signseq.data.examples import READERS, Example, read_examples, read_table
+from signseq.data.examples import READERS, Example, read_examples, read_table, row_bytes
 from signseq.errors import DataError
 
 WriteTable = Callable[[str | bytes], list[Example]]
@@ -82,13 +83,17 @@ def test_quotes_hold_separators_quotes_and_line_breaks(read: WriteTable) -> None
         "مرحبا بالعالم ‏!",
         "我们吃面包。",
         "हम रोटी खाते हैं",
-        "e\u0301 and é",
+        "é and ế",
         "it's 5 o'clock; a\\nb",
     ],
 )
 def test_text_of_every_script_is_read_unchanged(tmp_path: Path, text: str) -> None:
     path = write_rows(tmp_path / "t.csv", [{"uid": "a", "text": text}])
     assert texts(list(read_table(path, pose_dir=tmp_path, split="x", delimiter=","))) == [text]
+
+
+def test_texts_are_composed_as_tokenizers_compose_them(read: WriteTable) -> None:
+    assert texts(read("uid,text\na,cafe\u0301 \u1112\u1161\u11ab\n")) == ["caf\u00e9 \ud55c"]
 
 
 def test_white_space_is_collapsed(read: WriteTable) -> None:
@@ -117,7 +122,7 @@ def test_a_table_is_read_row_by_row(tmp_path: Path) -> None:
             r"no column 'text' \(has: uid, sentence\)\. Expected a header with uid and text",
         ),
         ("id\ttext", r"no column 'uid' and no column 'text'.*separated by ','"),
-        ("", r"no column 'uid' and no column 'text' \(has: nothing\)"),
+        ("", r"the table is empty\. Expected a header with uid and text, separated by ','"),
     ],
 )
 def test_a_missing_column_is_named(read: WriteTable, header: str, said: str) -> None:
@@ -183,9 +188,50 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
         list(read_table(tmp_path / "none.csv", pose_dir=tmp_path, split="x", delimiter=","))
 
 
+def test_a_missing_table_with_a_relative_path_names_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError) as caught:
+        list(read_table(Path("none.csv"), pose_dir=tmp_path, split="x", delimiter=","))
+    assert f"relative to the folder that the command runs in, {tmp_path}." in str(caught.value)
+
+
 def test_a_folder_is_no_table(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"the table can't be read \(Is a directory"):
         list(read_table(tmp_path, pose_dir=tmp_path, split="x", delimiter=","))
+
+
+# ------------------------------------------------------------------------------- digests
+
+
+def test_what_a_row_says_does_not_depend_on_where_the_poses_are(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "t.csv", [{"uid": "a", "text": "we"}])
+
+    def rows(pose_dir: Path) -> list[bytes]:
+        examples = read_table(path, pose_dir=pose_dir, split="x", delimiter=",")
+        return [row_bytes(example, pose_dir=pose_dir) for example in examples]
+
+    assert rows(Path("poses")) == rows(Path(".")) == rows(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"id": "b"},
+        {"pose_path": "poses/b.pose"},
+        {"start": 1.0},
+        {"end": 2.0},
+        {"text": "you"},
+        {"signer": "anna"},
+        {"source_language": "ins"},
+        {"target_language": "en"},
+    ],
+)
+def test_whatever_a_row_says_differently_is_a_difference(change: dict[str, Any]) -> None:
+    example = Example("a", "poses/a.pose", 0.0, None, "we", "train")
+    before = row_bytes(example, pose_dir=Path("poses"))
+    assert row_bytes(replace(example, **change), pose_dir=Path("poses")) != before
 
 
 # ------------------------------------------------------------------------------- readers

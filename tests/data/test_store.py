@@ -45,7 +45,7 @@ def write_store(
         )
         for start in range(0, len(examples), shard_size)
     ]
-    finish_store(folder / "train", reports, recipe)
+    finish_store(folder / "train", reports, recipe, rows="")
     return folder / "train"
 
 
@@ -83,6 +83,11 @@ def test_details_and_texts_belong_to_their_clips(tmp_path: Path) -> None:
     assert [store.text(i) for i in range(3)] == ["text 0", "text 1", "text 2"]
 
 
+def test_all_texts_come_in_the_order_of_the_clips(tmp_path: Path) -> None:
+    store = open_store(write_store(tmp_path, (3,) * 5))
+    assert list(store.texts()) == [store.text(i) for i in range(5)]
+
+
 def test_texts_of_every_script_come_back_unchanged(tmp_path: Path) -> None:
     texts = ["🤟 'I' \"love\" you", "שלום \u2028 עולم", 'a\\n"b', "हम 面包"]
     store = open_store(write_store(tmp_path, (1, 1, 1, 1), texts=texts))
@@ -107,9 +112,8 @@ def test_mean_and_spread_are_those_of_the_visible_points(tmp_path: Path) -> None
     write_pose(tmp_path / "a.pose", pose)
     (tmp_path / "train").mkdir()
     example = Example("a", str(tmp_path / "a.pose"), 0.0, None, "we", "train")
-    finish_store(
-        tmp_path / "train", [write_shard(tmp_path / "train", 0, [example], RECIPE)], RECIPE
-    )
+    reports = [write_shard(tmp_path / "train", 0, [example], RECIPE)]
+    finish_store(tmp_path / "train", reports, RECIPE, rows="")
     store, packed = open_store(tmp_path / "train"), RECIPE.pack(pose).astype(np.float64)
     np.testing.assert_allclose(store.mean[0], packed[:, 0, :2].mean(0), rtol=1e-5)
     np.testing.assert_allclose(store.mean[3], packed[:10, 3, :2].mean(0), rtol=1e-5)
@@ -261,7 +265,7 @@ def test_what_cannot_be_packed_is_reported_with_the_reason(tmp_path: Path) -> No
     assert report.clips == 1
     assert [(uid, reason.rsplit(": ")[-1].split(",")[0]) for uid, _, reason in report.skipped] == [
         ("none", "no such file."),
-        ("bad", "not a .pose file"),
+        ("bad", "not a .pose file of version 0.1 or 0.2 (its first bytes are b'nons'"),
         ("good", "The text is empty."),
     ]
 

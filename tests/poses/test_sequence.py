@@ -289,13 +289,25 @@ def test_an_empty_file_says_so(as_path: Callable[[bytes], Path]) -> None:
 
 @pytest.mark.parametrize("version", [0.1, 0.2])
 def test_a_file_with_zero_frames_says_so(version: float) -> None:
-    with pytest.raises(PoseError, match=r"outside the file's 0 frames"):
+    with pytest.raises(
+        PoseError, match=r"<bytes>: the file has no frames\. Extract the pose again"
+    ):
         read_pose(pose_bytes(*random_file(frames=0), version=version))
 
 
 def test_a_file_of_another_kind_says_so(as_path: Callable[[bytes], Path]) -> None:
-    with pytest.raises(PoseError, match=r"clip\.pose: not a \.pose file"):
+    said = r"clip\.pose: not a \.pose file .*first bytes are b'uid,', not a \.pose header\)\.$"
+    with pytest.raises(PoseError, match=said):
         read_pose(as_path(b"uid,text\n1,hello\n" * 20))
+
+
+@pytest.mark.parametrize("version", [0.1, 0.2])
+def test_a_header_that_is_cut_off_is_not_told_in_the_words_of_struct(version: float) -> None:
+    content = pose_bytes(*random_file(), version=version)
+    with pytest.raises(
+        PoseError, match=r"^<bytes>: its header is damaged or cut off\. Fetch it anew\.$"
+    ):
+        PoseFile.open(content[:9])
 
 
 def test_an_unknown_version_is_named() -> None:

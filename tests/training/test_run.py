@@ -11,6 +11,7 @@ from signseq.errors import CheckpointError, DataError, ModelError
 from signseq.training import run
 from signseq.training.callbacks import ReportCallback
 from signseq.training.run import build_parts, train
+from signseq.training.run_folder import last_checkpoint
 from signseq.translation import Translator
 
 LIVELY = (
@@ -163,7 +164,7 @@ def test_a_torn_checkpoint_is_never_gone_on_from(run_config, tmp_path):
     torn.mkdir()
     (torn / "model.safetensors").write_bytes(b"half")
 
-    assert run._last_checkpoint(folder).name == "checkpoint-24"
+    assert last_checkpoint(folder).name == "checkpoint-24"
 
 
 def test_checkpoints_are_counted_by_number_not_by_name(tmp_path):
@@ -172,7 +173,7 @@ def test_checkpoints_are_counted_by_number_not_by_name(tmp_path):
         (tmp_path / name / "trainer_state.json").write_text("{}")
     (tmp_path / "checkpoint-200").write_text("a file")
 
-    assert run._last_checkpoint(tmp_path).name == "checkpoint-100"
+    assert last_checkpoint(tmp_path).name == "checkpoint-100"
 
 
 def test_resuming_a_finished_run_changes_nothing(run_config):

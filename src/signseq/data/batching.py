@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import torch
@@ -148,9 +148,9 @@ class ClipDataset(Dataset[Clip]):
         if self.augmentation is not None:
             rng = np.random.default_rng((self.seed, epoch, number))
             phase = int(rng.integers(min(self.step_frames, len(poses))))
-            changed = poses[phase :: self.step_frames][: self.max_frames].astype(np.float32)
-            changed = self.augmentation(changed, keypoints=self.store.recipe.names, rng=rng)
-            poses = changed[: self.max_frames].astype(np.float16)
+            own = poses[phase :: self.step_frames][: self.max_frames].copy()  # not the store's
+            changed = self.augmentation(own, keypoints=self.store.recipe.names, rng=rng)
+            poses = cast(NDArray[np.float16], changed[: self.max_frames])
         else:
             poses = poses[:: self.step_frames][: self.max_frames]
         labels = np.empty(0, np.int32) if self.labels is None else self.labels[number]

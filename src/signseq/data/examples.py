@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
+import os
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ from pathlib import Path
 from signseq.config import DataConfig
 from signseq.errors import DataError
 
-__all__ = ["READERS", "Example", "Reader", "read_examples", "read_table"]
+__all__ = ["READERS", "Example", "Reader", "read_examples", "read_table", "row_bytes"]
 
 LONGEST = 1e7  # seconds; four months of video
 csv.field_size_limit(2**24)  # one quote left open must not end in csv's own, wordless error
@@ -28,7 +31,7 @@ class Example:
         pose_path: The .pose file.
         start: First second of the clip in the file.
         end: Last second; None means the end of the file.
-        text: The sentence, white space collapsed; empty where the corpus has none.
+        text: The sentence in Unicode's form NFC, white space collapsed; empty where the corpus has none.
         split: `train`, `val`, `test` or another name.
         signer: Who signs, where known.
         source_language: The signed language, where known (ISO 639-3, e.g. `ins`, `ase`).
@@ -50,7 +53,8 @@ def read_table(path: Path, *, pose_dir: Path, split: str, delimiter: str) -> Ite
     """Read a table with the columns `uid` and `text`, and optionally Example's other fields.
 
     The poses are `<pose_dir>/<uid>.pose`, or what the column `pose_path` says (relative to
-    `pose_dir`). Columns that are not Example's are ignored.
+    `pose_dir`). Columns that are not Example's are ignored. Texts are normalised to Unicode's form
+    NFC, as tokenizers do it: an accent that stands alone in a reference would never be hit.
 
     Args:
         path: A table in UTF-8, with or without a byte order mark, Unix or Windows line ends.
@@ -68,12 +72,14 @@ def read_table(path: Path, *, pose_dir: Path, split: str, delimiter: str) -> Ite
         reader = csv.DictReader(file, delimiter=delimiter, strict=True)
         with _faults_named(path, reader):
             columns = list(reader.fieldnames or [])
+        expected = f"Expected a header with uid and text, separated by {delimiter!r}."
+        if reader.fieldnames is None:
+            raise DataError(f"{path}: the table is empty. {expected}")
         missing = [name for name in ("uid", "text") if name not in columns]
         if missing:
             raise DataError(
                 f"{path}: no column {' and no column '.join(map(repr, missing))} "
-                f"(has: {', '.join(columns) or 'nothing'}). Expected a header "
-                f"with uid and text, separated by {delimiter!r}."
+                f"(has: {', '.join(columns) or 'nothing'}). {expected}"
             )
         for line, row in _rows(path, reader):
             uid = (row["uid"] or "").strip()
@@ -93,7 +99,7 @@ def read_table(path: Path, *, pose_dir: Path, split: str, delimiter: str) -> Ite
                 pose_path=str(pose_dir / (row.get("pose_path") or f"{uid}.pose")),
                 start=start,
                 end=_seconds(end, where=where) if end else None,
-                text=" ".join(row["text"].split()),
+                text=" ".join(unicodedata.normalize("NFC", row["text"]).split()),
                 split=split,
                 signer=row.get("signer") or None,
                 source_language=row.get("source_language") or None,
@@ -101,11 +107,28 @@ def read_table(path: Path, *, pose_dir: Path, split: str, delimiter: str) -> Ite
             )
 
 
+def row_bytes(example: Example, *, pose_dir: Path) -> bytes:
+    """What a table says of an example, for a digest; the same wherever `pose_dir` is."""
+    path = example.pose_path.removeprefix(os.path.join(pose_dir, ""))
+    facts = (example.start, example.end, example.text, example.signer)
+    languages = (example.source_language, example.target_language)
+    return f"{json.dumps((example.id, path, *facts, *languages))}\n".encode()
+
+
+def _unreadable(path: Path, fault: OSError) -> DataError:
+    place = (
+        ""
+        if path.is_absolute()
+        else f" The path is relative to the folder that the command runs in, {Path.cwd()}."
+    )
+    return DataError(f"{path}: the table can't be read ({fault.strerror}).{place}")
+
+
 def _open_text(path: Path) -> io.TextIOWrapper:
     try:
         return path.open(encoding="utf-8-sig", newline="")
     except OSError as fault:
-        raise DataError(f"{path}: the table can't be read ({fault.strerror}).") from fault
+        raise _unreadable(path, fault) from fault
 
 
 def _rows(path: Path, reader: csv.DictReader[str]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -130,7 +153,7 @@ def _faults_named(path: Path, reader: csv.DictReader[str]) -> Iterator[None]:
             "Save the table as UTF-8."
         ) from fault
     except OSError as fault:
-        raise DataError(f"{path}: the table can't be read ({fault.strerror}).") from fault
+        raise _unreadable(path, fault) from fault
 
 
 def _first_line_not_utf8(path: Path) -> int:

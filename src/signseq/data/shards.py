@@ -236,8 +236,16 @@ def merge_reports(reports: Sequence[ShardReport]) -> ShardReport:
     return total
 
 
-def finish_store(folder: Path, reports: Sequence[ShardReport], recipe: PoseRecipe) -> None:
+def finish_store(
+    folder: Path, reports: Sequence[ShardReport], recipe: PoseRecipe, *, rows: str
+) -> None:
     """Write the index, and last `store.json`, which makes the store whole.
+
+    Args:
+        folder: The split's folder in the store.
+        reports: What became of each shard.
+        recipe: How the poses were made ready.
+        rows: Identifies the rows of the table that the store was made of.
 
     Raises:
         DataError: If they can't be written.
@@ -257,6 +265,7 @@ def finish_store(folder: Path, reports: Sequence[ShardReport], recipe: PoseRecip
             "recipe": asdict(recipe),
             "keypoints": recipe.names,
             "digest": total.digest,
+            "rows": rows,
             "shards": len(reports),
             "report": asdict(replace(total, sums=None)),
             "mean": mean.tolist(),

@@ -6,13 +6,14 @@
   shard-00000.json    what went into the shard, and its sums
   skipped.csv         uid, file and reason of every example that could not be packed
   index.npy           frames and place of each clip, written by `finish_store`
-  store.json          settings, totals, statistics; written last: where it stands, the store is whole
+  store.json          settings, totals, statistics, the rows' digest; written last: where it stands, the store is whole
 """
 
 from __future__ import annotations
 
 import json
 import mmap
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +27,7 @@ from signseq.poses.transforms import PoseRecipe
 
 __all__ = ["PoseStore", "find_damage", "open_store", "read_store_facts"]
 
-FORMAT = 1
+FORMAT = 2  # since 2 `store.json` knows its rows
 INDEX = np.dtype([("frames", "<i4"), ("shard", "<i4"), ("offset", "<i8"), ("line", "<i8")])
 
 
@@ -135,6 +136,10 @@ class PoseStore:
     def text(self, number: int) -> str:
         """The sentence of a clip."""
         return cast(str, self.details(number)["text"])
+
+    def texts(self) -> Iterator[str]:
+        """The sentences of all clips, in their order."""
+        return (self.text(number) for number in range(len(self)))
 
     def _map_shard(self, shard: int) -> tuple[NDArray[np.float16], mmap.mmap]:
         stem = self.folder / f"shard-{shard:05d}"

@@ -1,14 +1,15 @@
-"""A cheap check against silent faults: a decoder without its causal mask, or a mask that leaks."""
+"""Cheap checks of a whole model: that nothing leaks, and which parameters a loss reaches."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from signseq.errors import ModelError
 from signseq.model.sign_translation import SignTranslationModel
 
-__all__ = ["check_for_leaks"]
+__all__ = ["check_for_leaks", "leaves_parameters_unused"]
 
 
 def check_for_leaks(model: SignTranslationModel) -> None:
@@ -17,14 +18,10 @@ def check_for_leaks(model: SignTranslationModel) -> None:
     Raises:
         ModelError: If a later label or a padded frame changes logits that it must not.
     """
-    recipe, was_training = model.config.recipe, model.training
+    was_training = model.training
     model.train(False)
     device = next(model.parameters()).device
-    generator = torch.Generator().manual_seed(0)
-    poses = torch.randn(
-        1, 12, len(model.config.keypoints), recipe["dimensions"] + 1, generator=generator
-    ).to(device)
-    mask = torch.ones(1, 12, dtype=torch.long, device=device)
+    poses, mask = _random_clip(model, frames=12)
     tokens = torch.full((1, 4), min(5, model.text_model.config.vocab_size - 1), device=device)
     later = tokens.clone()
     later[:, 2:] -= 1
@@ -44,3 +41,30 @@ def check_for_leaks(model: SignTranslationModel) -> None:
         raise ModelError(
             f"Padding changes what the {name} model computes; its scores would depend on the batch."
         )
+
+
+def leaves_parameters_unused(model: SignTranslationModel) -> bool:
+    """Whether a parameter that trains gets no gradient, which torch must be told before it splits work.
+
+    A mixture of experts counts as one such model: a clip this short can't reach every expert.
+
+    Args:
+        model: With whatever is frozen already frozen; gradients and random state are left as found.
+    """
+    device = next(model.parameters()).device
+    poses, mask = _random_clip(model, frames=1)
+    label = torch.full((1, 1), min(5, model.text_model.config.vocab_size - 1), device=device)
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices), torch.enable_grad():
+        loss = model(poses, mask, labels=label).loss
+        gradients = torch.autograd.grad(loss, trainable, allow_unused=True)
+    return any(gradient is None for gradient in gradients)
+
+
+def _random_clip(model: SignTranslationModel, *, frames: int) -> tuple[Tensor, Tensor]:
+    """Poses (1, T, K, C + 1) and their mask (1, T); the same each time."""
+    device = next(model.parameters()).device
+    size = (1, frames, len(model.config.keypoints), model.config.recipe["dimensions"] + 1)
+    poses = torch.randn(size, generator=torch.Generator().manual_seed(0)).to(device)
+    return poses, torch.ones(1, frames, dtype=torch.long, device=device)

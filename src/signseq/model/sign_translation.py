@@ -15,6 +15,7 @@ from transformers.modeling_outputs import Seq2SeqLMOutput
 from signseq.errors import CheckpointError, ModelError
 from signseq.model.checkpoint import MODEL_TYPE, check_folder
 from signseq.model.encoders import build_encoder
+from signseq.model.progress_bars import no_progress_bars
 from signseq.model.text_models import embedding_shape, position_limit, text_model_from_config
 
 __all__ = ["SignTranslationConfig", "SignTranslationModel"]
@@ -206,6 +207,7 @@ class SignTranslationModel(PreTrainedModel):
         return text_model.generate(encoder_outputs=encoded, attention_mask=mask, **settings)
 
     @classmethod
+    @no_progress_bars()
     def from_pretrained(  # type: ignore[override]
         cls, folder: Any, *args: Any, **kwargs: Any
     ) -> SignTranslationModel:

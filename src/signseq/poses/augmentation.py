@@ -6,6 +6,7 @@ A packed clip is (T, K, C + 1): coordinates relative to an origin in the body, t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,26 +15,28 @@ from signseq.poses.keypoints import find_parts
 
 __all__ = ["Augmentation"]
 
-Clip = NDArray[np.float32]
+Clip = NDArray[np.floating[Any]]
 
 
 def rotate(clip: Clip, degrees: float, *, rng: np.random.Generator) -> Clip:
     """Rotate in the picture by up to `degrees` either way; with 3 coordinates also about the vertical."""
-    angle = np.radians(rng.uniform(-degrees, degrees, size=2))
+    angle = np.radians(rng.uniform(-degrees, degrees, size=2)).astype(np.float32)
     cos, sin = np.cos(angle), np.sin(angle)
-    dimensions = clip.shape[2] - 1
-    turn = np.eye(dimensions)
-    turn[:2, :2] = [[cos[0], -sin[0]], [sin[0], cos[0]]]
-    if dimensions == 3:
-        turn = turn @ np.array([[cos[1], 0, sin[1]], [0, 1, 0], [-sin[1], 0, cos[1]]])
-    clip[..., :dimensions] = clip[..., :dimensions] @ turn.astype(np.float32).T
+    x, y = clip[..., 0].astype(np.float32), clip[..., 1].astype(np.float32)
+    if clip.shape[2] == 4:
+        z = clip[..., 2].astype(np.float32)
+        x, z = x * cos[1] + z * sin[1], z * cos[1] - x * sin[1]
+        clip[..., 2] = z
+    clip[..., 0], clip[..., 1] = x * cos[0] - y * sin[0], x * sin[0] + y * cos[0]
     return clip
 
 
 def change_speed(clip: Clip, share: float, *, rng: np.random.Generator) -> Clip:
     """Play up to `share` faster or slower, by taking the nearest frames."""
     frames = max(1, round(len(clip) / rng.uniform(1 - share, 1 + share)))
-    return clip[np.rint(np.linspace(0, len(clip) - 1, frames)).astype(np.intp)]
+    places = np.rint(np.arange(frames) * ((len(clip) - 1) / max(frames - 1, 1)))
+    played: Clip = clip[places.astype(np.intp)]
+    return played
 
 
 def drop_frames(clip: Clip, share: float, *, rng: np.random.Generator) -> Clip:
@@ -77,7 +80,7 @@ class Augmentation:
         """Transform one clip.
 
         Args:
-            clip: float32 of shape (T, K, C + 1); may be changed in place.
+            clip: float16 or float32 of shape (T, K, C + 1); may be changed in place.
             keypoints: K names.
             rng: Where the randomness comes from.
 

@@ -29,8 +29,8 @@ from signseq.poses.keypoints import skeleton_edges
 
 __all__ = ["PoseFile", "PoseSequence", "read_pose", "write_pose"]
 
-BODY_V1 = struct.Struct("<HHH")  # fps, frames, people
-BODY_V2 = struct.Struct("<fIH")
+BODY_V1, BODY_V2 = struct.Struct("<HHH"), struct.Struct("<fIH")  # fps, frames, people
+BODY_FORMATS = {0.1: BODY_V1, 0.2: BODY_V2}
 FPS_RANGE = (0.1, 10_000)  # what a camera may have; other numbers come from damaged headers
 # What pose-format raises on bytes that are no header; a short buffer is numpy's TypeError.
 HEADER_FAULTS = (struct.error, ValueError, TypeError, IndexError, OverflowError, MemoryError)
@@ -101,24 +101,15 @@ class PoseFile:
         """
         name = "<bytes>" if isinstance(source, bytes) else str(source)
         buffer = source if isinstance(source, bytes) else _map_file(Path(source))
-        if not len(buffer):
-            raise PoseError(f"{name}: the file is empty.")
+        body = _body_format(buffer, name)
         try:
             reader = BufferReader(buffer)
             header = PoseHeader.read(reader)
-            version = round(float(header.version), 3)
-            body = {0.1: BODY_V1, 0.2: BODY_V2}.get(version)
-            if body is None:
-                raise PoseError(
-                    f"{name}: not a .pose file of version 0.1 or 0.2 (its first bytes say {version:g})."
-                )
             fps, frames, people = body.unpack_from(buffer, reader.read_offset)
             points = sum(len(component.points) for component in header.components)
             dimensions = header.num_dims()
         except HEADER_FAULTS as fault:
-            raise PoseError(
-                f"{name}: not a .pose file, or its header is damaged ({fault})."
-            ) from fault
+            raise PoseError(f"{name}: its header is damaged or cut off. Fetch it anew.") from fault
         if not points or dimensions < 1:
             raise PoseError(f"{name}: its header names no keypoints, or no coordinates.")
         start = reader.read_offset + body.size
@@ -136,17 +127,13 @@ class PoseFile:
                 f"{name}: the header says {fps:g} frames per second; "
                 f"expected {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g}. Extract the pose again."
             )
-        shape = (frames, people, points)
-        count = frames * people * points
-        data = np.frombuffer(buffer, "<f4", count * dimensions, start).reshape(*shape, dimensions)
-        confidence = np.frombuffer(buffer, "<f4", count, start + 4 * count * dimensions).reshape(
-            shape
-        )
-        keypoints = tuple(
-            f"{part.name}.{point}" for part in header.components for point in part.points
-        )
-        size = (header.dimensions.width, header.dimensions.height)
-        return cls(data, confidence, float(fps), keypoints, size, name)
+        shape, count = (frames, people, points), frames * people * points
+        numbers = np.frombuffer(buffer, "<f4", count * (dimensions + 1), start)
+        data = numbers[: count * dimensions].reshape(*shape, dimensions)
+        confidence = numbers[count * dimensions :].reshape(shape)
+        keypoints = tuple(f"{part.name}.{p}" for part in header.components for p in part.points)
+        size = header.dimensions
+        return cls(data, confidence, float(fps), keypoints, (size.width, size.height), name)
 
     @property
     def people(self) -> int:
@@ -175,6 +162,8 @@ class PoseFile:
         Raises:
             PoseError: If the range is empty, or the person or a keypoint isn't in the file.
         """
+        if not len(self):
+            raise PoseError(f"{self.name}: the file has no frames. Extract the pose again.")
         end_frame = len(self) if end_frame is None else min(end_frame, len(self))
         if not 0 <= start_frame < end_frame:
             raise PoseError(
@@ -276,6 +265,18 @@ def _map_file(path: Path) -> mmap.mmap | bytes:
         raise PoseError(f"{path}: no such file.") from fault
     except OSError as fault:
         raise PoseError(f"{path}: can't be read ({fault.strerror}).") from fault
+
+
+def _body_format(buffer: mmap.mmap | bytes, name: str) -> struct.Struct:
+    """How the numbers after the header are written; the file's first bytes are its version."""
+    if not len(buffer):
+        raise PoseError(f"{name}: the file is empty.")
+    start = buffer[:4]
+    version = round(struct.unpack("<f", start)[0], 3) if len(start) == 4 else 0.0
+    if version not in BODY_FORMATS:
+        said = f"say {version:g}" if 0 < version < 10 else f"are {start!r}, not a .pose header"
+        raise PoseError(f"{name}: not a .pose file of version 0.1 or 0.2 (its first bytes {said}).")
+    return BODY_FORMATS[version]
 
 
 @lru_cache(maxsize=32)

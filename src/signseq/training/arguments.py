@@ -12,9 +12,9 @@ import torch
 from transformers import Seq2SeqTrainingArguments
 
 from signseq.config import Config
-from signseq.errors import ConfigError, MissingExtraError
+from signseq.errors import ConfigError, DataError, MissingExtraError
 
-__all__ = ["build_arguments"]
+__all__ = ["build_arguments", "check_settings"]
 
 # Fields of Seq2SeqTrainingArguments that our own keys set.
 OWN_FIELDS = {
@@ -40,19 +40,20 @@ OWN_FIELDS = {
 }
 
 
-def build_arguments(config: Config, *, steps_per_epoch: int) -> Seq2SeqTrainingArguments:
-    """Translate the config's training section for the Trainer.
-
-    Args:
-        config: The experiment.
-        steps_per_epoch: Optimizer steps.
+def check_settings(config: Config) -> None:
+    """Find what can't work in the config's training section, before anything is loaded.
 
     Raises:
         ConfigError: If `training.hf` has an unknown field, or one that another key sets.
+        DataError: If early stopping has nothing to go by.
         MissingExtraError: If a tracker is asked for that is not installed.
     """
     training = config.training
     _check_hf_fields(training.hf)
+    if training.early_stopping_patience is not None and config.data.val_path is None:
+        raise DataError(
+            "training.early_stopping_patience needs validation clips: set data.val_path."
+        )
     if training.use_wandb:
         try:
             import wandb  # noqa: F401
@@ -60,6 +61,26 @@ def build_arguments(config: Config, *, steps_per_epoch: int) -> Seq2SeqTrainingA
             raise MissingExtraError(
                 package="wandb", extra="wandb", purpose="training.use_wandb"
             ) from fault
+
+
+def build_arguments(
+    config: Config, *, steps_per_epoch: int, find_unused: bool | None = None
+) -> Seq2SeqTrainingArguments:
+    """Translate the config's training section for the Trainer.
+
+    Args:
+        config: The experiment.
+        steps_per_epoch: Optimizer steps.
+        find_unused: Whether several processes must look for parameters without a gradient in
+            every step; None leaves it to the Trainer.
+
+    Raises:
+        ConfigError: If a value is one that the Trainer refuses; see also `check_settings`.
+        DataError: See `check_settings`.
+        MissingExtraError: See `check_settings`.
+    """
+    training = config.training
+    check_settings(config)
     on_gpu = torch.cuda.is_available()
     total = training.max_steps or round(training.num_epochs * steps_per_epoch)
     every = min(steps_per_epoch * training.eval_epochs, max(total, 1))
@@ -80,6 +101,7 @@ def build_arguments(config: Config, *, steps_per_epoch: int) -> Seq2SeqTrainingA
         "ddp_backend": "gloo"
         if not on_gpu and int(os.environ.get("WORLD_SIZE", "1")) > 1
         else None,
+        "ddp_find_unused_parameters": find_unused,
         "dataloader_num_workers": training.num_workers,
         "eval_strategy": "steps" if has_val else "no",
         "save_strategy": "steps",

@@ -1,8 +1,9 @@
-"""What runs beside the training loop: the sampler's epoch, progress and the log of a run."""
+"""What runs beside the training loop: the sampler's epoch, progress, the log, the end of a run gone wrong."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 from transformers import TrainerCallback
 
 from signseq.data.batching import BucketBatchSampler
+from signseq.errors import ModelError
 from signseq.progress import Progress
 
-__all__ = ["EpochCallback", "ReportCallback"]
+__all__ = ["DivergenceCallback", "EpochCallback", "ReportCallback"]
 
 
 class EpochCallback(TrainerCallback):
@@ -82,3 +84,24 @@ class ReportCallback(TrainerCallback):
         """Take the bar away."""
         if self.progress is not None:
             self.progress.close()
+
+
+class DivergenceCallback(TrainerCallback):
+    """Stops a run whose loss is no number any more: nothing that follows could be learned."""
+
+    def on_log(
+        self,
+        args: Any,
+        state: Any,
+        control: Any,
+        logs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Look at the loss; a checkpoint is saved after this, so none is saved of such a model."""
+        for name, kind in (("loss", "training"), ("eval_loss", "validation")):
+            loss = (logs or {}).get(name, 0.0)
+            if not math.isfinite(loss):
+                raise ModelError(
+                    f"Step {state.global_step}: the {kind} loss is {loss}; training has diverged and was stopped. "
+                    "Start anew with a lower training.learning_rate or a higher training.warmup_ratio."
+                )

@@ -16,6 +16,7 @@ from transformers import set_seed
 
 from signseq.config import Config
 from signseq.data.batching import Batch, collate
+from signseq.model.progress_bars import no_progress_bars
 from signseq.model.sign_translation import SignTranslationModel
 from signseq.preparation import open_split
 from signseq.progress import Progress
@@ -75,6 +76,7 @@ class DryRun:
         )
 
 
+@no_progress_bars()
 def dry_run(config: Config, *, steps: int = 4) -> DryRun:
     """Load everything, do a few steps, and say what a run would take; nothing is written.
 
@@ -124,6 +126,7 @@ def dry_run(config: Config, *, steps: int = 4) -> DryRun:
     )
 
 
+@no_progress_bars()
 def overfit(config: Config) -> float:
     """Train on one batch until the loss is near zero: the classic check that a model can learn at all.
 

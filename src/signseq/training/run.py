@@ -7,33 +7,38 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
-from signseq.config import Config, save_config
+from signseq.config import Config
 from signseq.data.batching import BucketBatchSampler, ClipDataset, TokenTexts
 from signseq.data.store import PoseStore
 from signseq.errors import CheckpointError, DataError, ModelError
 from signseq.model.building import build_model, match_decoder_start
 from signseq.model.freezing import freeze
+from signseq.model.progress_bars import no_progress_bars
 from signseq.model.self_check import check_for_leaks
 from signseq.model.sign_translation import SignTranslationModel
 from signseq.model.text_models import load_text_model, load_tokenizer, position_limit
 from signseq.poses.augmentation import Augmentation
 from signseq.preparation import build_recipe, ensure_split, open_split
-from signseq.training.trainer import build_trainer, label_encoder
+from signseq.training.arguments import check_settings
+from signseq.training.run_folder import (
+    failed_writes_named,
+    find_start,
+    interruption_explained,
+    make_folder,
+)
+from signseq.training.trainer import SignTrainer, build_trainer, label_encoder
 
-__all__ = ["Parts", "build_parts", "train"]
+__all__ = ["Parts", "build_parts", "check_run", "train"]
 
 logger = logging.getLogger(__name__)
-# What a run leaves besides its checkpoints; a new run must not be mistaken for having made it.
-OUTCOMES = ("model*.safetensors*", "metrics.jsonl", "predictions*.tsv", "scores*.json")
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,28 @@ class Parts:
     val_store: PoseStore | None
 
 
+def check_run(config: Config, *, resume: bool = False, overwrite: bool = False) -> Path | None:
+    """Find what would stop `train` at once, without data, model or GPU; nothing is written.
+
+    Args:
+        config: The experiment.
+        resume: As for `train`.
+        overwrite: As for `train`.
+
+    Returns:
+        The checkpoint that the run would go on from; None where it would start anew.
+
+    Raises:
+        ConfigError: If `training.hf` names an unknown field.
+        DataError: If early stopping has nothing to go by.
+        MissingExtraError: If a tracker is asked for that is not installed.
+        CheckpointError: If the run's folder stands against it; see `train`.
+    """
+    check_settings(config)
+    return find_start(config, resume=resume, overwrite=overwrite)
+
+
+@no_progress_bars()
 def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> Path:
     """Train a model and leave the best checkpoint in `training.checkpoint_dir`.
 
@@ -54,7 +81,7 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> P
 
     Args:
         config: The experiment.
-        resume: Go on from the last checkpoint of the run, if there is one.
+        resume: Go on from the last checkpoint of the run; in an empty folder, start anew.
         overwrite: Start anew where the folder holds a run already; its checkpoints are deleted.
 
     Returns:
@@ -64,20 +91,28 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> P
         ConfigError: If `training.hf` names an unknown field.
         DataError: If the data can't be used.
         ModelError: If the text model can't be used.
-        CheckpointError: If the folder holds a run and neither `resume` nor `overwrite` is set.
+        CheckpointError: If the folder holds a run and neither `resume` nor `overwrite` is set, if
+            there is nothing to go on from or it was made with other settings, or if a file can't
+            be written.
     """
     folder = config.training.checkpoint_dir
-    last = _last_checkpoint(folder)
-    held = last or next(folder.glob("model*.safetensors"), None)
-    if held is not None and not resume and not overwrite:
-        raise CheckpointError(
-            f"{folder}: holds a run already ({held.name}). Go on with --resume, start anew with --overwrite, "
-            "or set another training.checkpoint_dir."
-        )
-    if resume and last is None:
+    start = check_run(config, resume=resume, overwrite=overwrite)
+    if resume and start is None:
         logger.info("%s: no checkpoint to resume from; starting anew.", folder)
     set_seed(config.seed)
-    parts = build_parts(config)
+    with interruption_explained(folder):
+        parts = build_parts(config, start=start)
+        trainer = _build_in_folder(config, parts, clear=overwrite and start is None)
+        _say_what_is_cut(config, parts)
+        with failed_writes_named(folder):
+            trainer.train(resume_from_checkpoint=str(start) if start else None)
+            trainer.save_model(str(folder))
+    return folder
+
+
+def _build_in_folder(config: Config, parts: Parts, *, clear: bool) -> SignTrainer:
+    """The trainer; once there is one, the first process makes the folder of the run."""
+    folder = config.training.checkpoint_dir
     try:
         trainer = build_trainer(
             config,
@@ -88,27 +123,36 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> P
             val_store=parts.val_store,
         )
         if trainer.is_world_process_zero():
-            _make_folder(folder, config, clear=not (resume and last))
+            make_folder(folder, config, clear=clear)
     except OSError as fault:
         raise CheckpointError(
             f"{folder}: can't be written ({fault.strerror}). Set another training.checkpoint_dir."
         ) from fault
-    _say_what_is_cut(config, parts)
-    trainer.train(resume_from_checkpoint=str(last) if resume and last else None)
-    trainer.save_model(str(folder))
-    return folder
+    return trainer
 
 
-def build_parts(config: Config, *, augment: bool = True) -> Parts:
-    """Build data and model from a config; see `train` for what can go wrong."""
+def build_parts(config: Config, *, augment: bool = True, start: Path | None = None) -> Parts:
+    """Build data and model from a config; see `train` for what can go wrong.
+
+    Args:
+        config: The experiment.
+        augment: Whether training clips are changed at random, as the config says.
+        start: A checkpoint whose tokenizer is taken; its weights are the trainer's to load.
+    """
     data, training = config.data, config.training
+    if config.model.trust_remote_code:
+        logger.warning(
+            "model.trust_remote_code is true: %s runs code that comes with the model.",
+            config.model.name,
+        )
     alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     open_or_make = (
         ensure_split if alone else open_split
     )  # processes must not all prepare the same store
     store = open_or_make(data, "train")
     val_store = open_or_make(data, "val") if data.val_path else None
-    tokenizer = load_tokenizer(config.model, _texts(store))
+    named = {"tokenizer": str(start)} if start else {}
+    tokenizer = load_tokenizer(config.model.model_copy(update=named), store.texts())
     text_model = load_text_model(config.model, tokenizer)
     _check_target_limits(config, text_model)
     encoder = {"type": config.model.encoder.type, "positions": config.model.encoder.positions}
@@ -127,7 +171,7 @@ def build_parts(config: Config, *, augment: bool = True) -> Parts:
     )
     check_for_leaks(model)
     freeze(model, encoder=config.model.freeze_encoder, decoder=config.model.freeze_decoder)
-    labels = TokenTexts(_texts(store), label_encoder(tokenizer, data.max_length))
+    labels = TokenTexts(store.texts(), label_encoder(tokenizer, data.max_length))
     match_decoder_start(model, torch.tensor(labels[0], dtype=torch.long)[None])
     dataset = ClipDataset(
         store,
@@ -147,7 +191,7 @@ def build_sampler(config: Config, dataset: ClipDataset) -> BucketBatchSampler:
         DataError: If clips are too long and `data.too_long` is `error`, or none is left.
     """
     data, training = config.data, config.training
-    full = -(-dataset.store.frames.astype(np.int64) // data.step_frames)
+    full = _full_lengths(config, dataset)
     too_long = np.flatnonzero(full > data.max_frames)
     clips = np.arange(len(dataset))
     if len(too_long) and data.too_long == "error":
@@ -189,13 +233,14 @@ def _check_target_limits(config: Config, text_model: PreTrainedModel) -> None:
             )
 
 
-def _texts(store: PoseStore) -> Iterator[str]:
-    return (store.text(number) for number in range(len(store)))
+def _full_lengths(config: Config, dataset: ClipDataset) -> NDArray[np.int64]:
+    """Frames of each clip after `step_frames`, before any is cut, (N,)."""
+    return -(-dataset.store.frames.astype(np.int64) // config.data.step_frames)
 
 
 def count_cut_clips(config: Config, parts: Parts) -> int:
-    frames = -(-parts.dataset.store.frames.astype(np.int64) // config.data.step_frames)
-    return int((frames > config.data.max_frames).sum())
+    """Clips longer than `max_frames`, which are cut or left out."""
+    return int((_full_lengths(config, parts.dataset) > config.data.max_frames).sum())
 
 
 def count_cut_texts(config: Config, parts: Parts) -> int:
@@ -216,25 +261,3 @@ def _say_what_is_cut(config: Config, parts: Parts) -> None:
         )
     if texts:
         logger.warning("%d training texts reach data.max_length tokens and are cut there.", texts)
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    """The trainer's own folders of checkpoints, oldest first; nothing else that is called alike."""
-    numbered = [path for path in folder.glob("checkpoint-*") if path.name[11:].isdecimal()]
-    return sorted(filter(Path.is_dir, numbered), key=lambda path: int(path.name[11:]))
-
-
-def _last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; the trainer's state is written last."""
-    whole = [path for path in _checkpoints(folder) if (path / "trainer_state.json").exists()]
-    return whole[-1] if whole else None
-
-
-def _make_folder(folder: Path, config: Config, *, clear: bool) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    if clear:
-        for path in _checkpoints(folder):
-            shutil.rmtree(path)
-        for path in (path for pattern in OUTCOMES for path in folder.glob(pattern)):
-            path.unlink()
-    save_config(config, folder / "config.yaml")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,12 +29,13 @@ from signseq.data.batching import (
     plan_batches,
 )
 from signseq.data.store import PoseStore
-from signseq.errors import ConfigError, DataError
+from signseq.errors import ConfigError
 from signseq.evaluation import translate_store
 from signseq.metrics import has_ngrams, score
+from signseq.model.self_check import leaves_parameters_unused
 from signseq.model.sign_translation import NO_LABEL, SignTranslationModel
 from signseq.training.arguments import build_arguments
-from signseq.training.callbacks import EpochCallback, ReportCallback
+from signseq.training.callbacks import DivergenceCallback, EpochCallback, ReportCallback
 
 __all__ = ["SignTrainer", "build_trainer", "label_encoder"]
 
@@ -103,6 +103,10 @@ class SignTrainer(Seq2SeqTrainer):
         )
         return metrics
 
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted: the Trainer's estimate walks through all modules at every step."""
+        return 0
+
     def _translation_model(self) -> SignTranslationModel:
         return cast(SignTranslationModel, self.model)
 
@@ -138,7 +142,7 @@ class SignTrainer(Seq2SeqTrainer):
         for share, found in zip(shares, gathered, strict=True):
             for number, text in zip(share, found, strict=True):
                 hypotheses[number] = text
-        return score(hypotheses, list(_texts(self.val_store))).as_dict()
+        return score(hypotheses, list(self.val_store.texts())).as_dict()
 
     @torch.no_grad()
     def _mean_loss(self, model: SignTranslationModel) -> float:
@@ -146,7 +150,7 @@ class SignTrainer(Seq2SeqTrainer):
         assert self.val_store is not None
         data = self.experiment.data
         encode = label_encoder(self._tokenizer(), data.max_length)
-        labels = TokenTexts(_texts(self.val_store), encode)
+        labels = TokenTexts(self.val_store.texts(), encode)
         dataset = ClipDataset(
             self.val_store, labels, step_frames=data.step_frames, max_frames=data.max_frames
         )
@@ -176,10 +180,6 @@ class SignTrainer(Seq2SeqTrainer):
             save_config(self.experiment, folder / "config.yaml")
 
 
-def _texts(store: PoseStore) -> Iterator[str]:
-    return (store.text(number) for number in range(len(store)))
-
-
 def label_encoder(tokenizer: PreTrainedTokenizerBase, max_length: int) -> Any:
     """The function that turns texts into the token ids that the decoder is to produce."""
 
@@ -203,13 +203,13 @@ def build_trainer(
 
     Raises:
         ConfigError: See `build_arguments`.
-        DataError: If early stopping has nothing to go by.
+        DataError: See `build_arguments`.
     """
     training = config.training
     if (
         training.best_metric == "bleu4"
         and val_store is not None
-        and not has_ngrams(_texts(val_store), 4)
+        and not has_ngrams(val_store.texts(), 4)
     ):
         raise ConfigError(
             "training.best_metric is bleu4, which is 0 by definition on these validation texts: none has four words. "
@@ -219,21 +219,23 @@ def build_trainer(
     callbacks: list[TrainerCallback] = [
         EpochCallback(sampler, accumulation=training.gradient_accumulation_steps),
         ReportCallback(training.checkpoint_dir),
+        DivergenceCallback(),
     ]
     if training.early_stopping_patience is not None:
-        if val_store is None:
-            raise DataError(
-                "training.early_stopping_patience needs validation clips: set data.val_path."
-            )
         callbacks.append(EarlyStoppingCallback(training.early_stopping_patience))
     if training.use_wandb:
         os.environ.setdefault("WANDB_PROJECT", training.project_name)
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     trainer = SignTrainer(
         sampler=sampler,
         val_store=val_store,
         config=config,
         model=model,
-        args=build_arguments(config, steps_per_epoch=steps),
+        args=build_arguments(
+            config,
+            steps_per_epoch=steps,
+            find_unused=None if alone else leaves_parameters_unused(model),
+        ),
         train_dataset=dataset,
         eval_dataset=val_store,
         processing_class=tokenizer,

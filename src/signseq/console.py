@@ -1,0 +1,83 @@
+"""How the command line speaks and how it ends: logging, error messages, exit codes."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import typer
+
+from signseq.errors import SignSeqError
+
+__all__ = ["configure_logging", "run_command_line", "speaks"]
+
+INTERRUPTED = 130
+DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
+# safetensors and torch write files themselves, and raise no OSError.
+SIGNS_OF_A_FULL_DISK = ("No space left on device", "iostream error", "PytorchStreamWriter")
+
+
+def speaks() -> bool:
+    """Whether this is the first of the processes that torchrun started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def configure_logging() -> None:
+    """Our own messages, bare; other libraries' only when something is wrong; one process speaks."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING if speaks() else logging.ERROR)
+    logging.getLogger("signseq").setLevel(logging.INFO if speaks() else logging.ERROR)
+    for chatty in ("huggingface_hub", "httpx", "transformers"):  # their retries; we say what failed
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def run_command_line(app: Callable[..., Any]) -> NoReturn:
+    """Run the command line; mistakes end with one message and exit code 1, Ctrl-C with 130.
+
+    Args:
+        app: The typer application.
+    """
+    configure_logging()
+    try:
+        code = app(prog_name="signseq", standalone_mode=False)
+        if code == INTERRUPTED:  # newer typer catches Ctrl-C itself
+            raise KeyboardInterrupt
+    except SignSeqError as fault:
+        _leave(f"error: {fault}", 1)
+    except (KeyboardInterrupt, typer.Abort):
+        _leave(
+            "Interrupted. What was saved is kept: run the same command again; train goes on with --resume.",
+            INTERRUPTED,
+        )
+    except Exception as fault:
+        if reason := _disk_problem(fault):
+            _leave(f"error: {reason}. What was finished is kept.", 1)
+        if not (
+            show := getattr(fault, "show", None)
+        ):  # the parser's own complaints know how to print themselves
+            raise
+        show()
+        sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _disk_problem(fault: BaseException | None) -> str | None:
+    """What is wrong with the disk, if that is why a verb failed; None if it is not."""
+    while fault is not None:
+        if isinstance(fault, OSError) and fault.errno in DISK_PROBLEMS:
+            return f"{fault.filename or 'disk'}: {fault.strerror}"
+        if any(sign in str(fault) for sign in SIGNS_OF_A_FULL_DISK):
+            return "a file could not be written to its end; the disk is full, perhaps"
+        fault = fault.__cause__ or fault.__context__
+    return None
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(code)

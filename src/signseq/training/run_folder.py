@@ -1,0 +1,212 @@
+"""The folder of a run: what it holds, whether a run may begin or go on there, and what can't be written."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from signseq.config import Config, load_config, save_config
+from signseq.errors import CheckpointError, SignSeqError
+
+__all__ = [
+    "failed_writes_named",
+    "find_start",
+    "interruption_explained",
+    "last_checkpoint",
+    "make_folder",
+]
+
+logger = logging.getLogger(__name__)
+
+# What a run leaves besides its checkpoints; a new run must not be mistaken for having made it.
+RESULTS = ("model*.safetensors*", "predictions*.tsv", "scores*.json")
+LOG = "metrics.jsonl"
+
+# All else must stay as it was when a run goes on: it changes what is learned, or when.
+MAY_CHANGE = (
+    *(f"data.{key}" for key in ("corpus", "val_path", "test_path", "other_paths", "pose_dir")),
+    *("data.store", "data.max_skipped", "generation"),
+    *(f"training.{key}" for key in ("checkpoint_dir", "num_workers", "mixed_precision")),
+    *(f"training.{key}" for key in ("eval_batch_size", "eval_epochs", "eval_beams")),
+    *(f"training.{key}" for key in ("early_stopping_patience", "save_total_limit")),
+    *(f"training.{key}" for key in ("use_wandb", "project_name", "run_name")),
+)
+HF_MAY_CHANGE = tuple(
+    f"training.hf.{prefix}"
+    for prefix in ("logging_", "save_", "eval_", "dataloader_", "report_to", "ddp_")
+)
+
+FAILED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+# safetensors and torch write files themselves, and raise no OSError.
+SIGNS_OF_A_FAILED_WRITE = (
+    *("No space left on device", "Disk quota exceeded", "File too large", "Read-only file system"),
+    *("iostream error", "PytorchStreamWriter failed", "unexpected pos"),
+)
+
+
+def find_start(config: Config, *, resume: bool, overwrite: bool) -> Path | None:
+    """The checkpoint that a run goes on from; None where it starts anew. Nothing is changed.
+
+    Raises:
+        CheckpointError: If the folder can't be written, holds a run and neither `resume` nor
+            `overwrite` is set, has nothing to go on from, or was made with other settings.
+    """
+    folder = config.training.checkpoint_dir
+    _check_writable(folder)
+    last = last_checkpoint(folder)
+    if resume and last is not None:
+        _check_unchanged(config, last)
+        return last
+    held = last or _first_result(folder)
+    if held is None:
+        return None
+    if resume and not overwrite:
+        raise CheckpointError(
+            f"{folder}: no whole checkpoint to go on from, though {held.name} is there. To start anew and delete "
+            "what the run left, use --overwrite; to keep it, set another training.checkpoint_dir."
+        )
+    if not overwrite:
+        raise CheckpointError(
+            f"{folder}: holds a run already ({held.name}). Go on with --resume, start anew with --overwrite, "
+            "or set another training.checkpoint_dir."
+        )
+    return None
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end; the trainer's state is written last."""
+    whole = [path for path in _checkpoints(folder) if (path / "trainer_state.json").exists()]
+    return whole[-1] if whole else None
+
+
+def make_folder(folder: Path, config: Config, *, clear: bool) -> None:
+    """Make the folder of a run, with its config; `clear` deletes what another run left there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if clear:
+        for path in _checkpoints(folder):
+            shutil.rmtree(path)
+        for path in (path for pattern in (*RESULTS, LOG) for path in folder.glob(pattern)):
+            path.unlink()
+    save_config(config, folder / "config.yaml")
+
+
+@contextmanager
+def interruption_explained(folder: Path) -> Iterator[None]:
+    """Say after Ctrl-C what the run will go on from."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if (last := last_checkpoint(folder)) is None:
+            logger.warning("%s: stopped before the first checkpoint was saved.", folder)
+        else:
+            logger.warning("Stopped. --resume will go on from %s.", last)
+        raise
+
+
+@contextmanager
+def failed_writes_named(folder: Path) -> Iterator[None]:
+    """Say where there is no room left, which neither torch nor safetensors does.
+
+    Raises:
+        CheckpointError: If a file of the run could not be written.
+    """
+    try:
+        yield
+    except Exception as fault:
+        reason = None if isinstance(fault, SignSeqError) else _failed_write(fault, folder)
+        if reason is None:
+            raise
+        raise CheckpointError(
+            f"{folder} (training.checkpoint_dir): a file could not be written there ({reason}); {_free_space(folder)}. "
+            "Make room, then go on with --resume; finished checkpoints are kept."
+        ) from fault
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """The trainer's own folders of checkpoints, oldest first; nothing else that is called alike."""
+    numbered = [path for path in folder.glob("checkpoint-*") if path.name[11:].isdecimal()]
+    return sorted(filter(Path.is_dir, numbered), key=lambda path: int(path.name[11:]))
+
+
+def _first_result(folder: Path) -> Path | None:
+    """Something that took work to make; the log alone is what an early Ctrl-C leaves."""
+    found = (path for pattern in RESULTS for path in sorted(folder.glob(pattern)))
+    return next(iter([*_checkpoints(folder)[-1:], *found]), None)
+
+
+def _check_writable(folder: Path) -> None:
+    place = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
+    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+        reason = "may not be written to" if place.is_dir() else "is a file"
+        raise CheckpointError(
+            f"{folder}: can't be written ({place} {reason}). Set another training.checkpoint_dir."
+        )
+
+
+def _check_unchanged(config: Config, checkpoint: Path) -> None:
+    saved = checkpoint / "config.yaml"
+    if not saved.exists():
+        return
+    was, now = (_flat(each.model_dump(mode="json")) for each in (load_config(saved), config))
+    changed = [
+        f"{key}: {was.get(key)} -> {now.get(key)}"
+        for key in dict.fromkeys([*was, *now])
+        if was.get(key) != now.get(key) and not _may_change(key)
+    ]
+    if changed:
+        raise CheckpointError(
+            f"{checkpoint}: was made with other settings, so the run can't go on from it:\n"
+            + "\n".join(f"  - {line}" for line in changed)
+            + "\nSet them back; or start anew with --overwrite, or in another training.checkpoint_dir."
+        )
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys, so that a difference has a name."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= (
+            _flat(value, f"{prefix}{key}.")
+            if isinstance(value, Mapping)
+            else {f"{prefix}{key}": value}
+        )
+    return flat
+
+
+def _may_change(key: str) -> bool:
+    inside = any(key == allowed or key.startswith(f"{allowed}.") for allowed in MAY_CHANGE)
+    return inside or key.startswith(HF_MAY_CHANGE)
+
+
+def _failed_write(fault: BaseException | None, folder: Path) -> str | None:
+    """Why a file of the run could not be written, if that is what went wrong."""
+    while fault is not None:
+        message = str(fault).strip()
+        if isinstance(fault, OSError) and fault.errno in FAILED_WRITES:
+            inside = not fault.filename or _is_inside(Path(str(fault.filename)), folder)
+            return message if inside else None
+        # a worker process writes nothing but shared memory
+        if "DataLoader worker" not in message and any(
+            sign in message for sign in SIGNS_OF_A_FAILED_WRITE
+        ):
+            return message.splitlines()[0]
+        fault = fault.__cause__ or fault.__context__
+    return None
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return path.absolute().is_relative_to(folder.absolute())
+
+
+def _free_space(folder: Path) -> str:
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return "its free space is not known"
+    return f"{free / 2**20:,.0f} MiB ({free} bytes) are free"

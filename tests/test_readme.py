@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from signseq.config import parse_config
 from signseq.data.fingerspelling import write_corpus
+from signseq.settings import parse_yaml
 
 ROOT = Path(__file__).parents[1]
 SMALLER = [
@@ -42,3 +44,12 @@ def test_the_file_tree_names_every_module():
     missing = [path.name for path in modules if not {path.name, path.stem} & words]
 
     assert not missing
+
+
+def test_the_example_config_is_valid():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"```yaml\n(.*?)```", readme, re.DOTALL)[1]
+
+    config = parse_config(parse_yaml(block, place="README"))
+
+    assert set(config.data.split_paths) == {"train", "val", "test"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -65,6 +66,16 @@ def sign_pose(text: str, *, seed: int = 0) -> PoseSequence:
         shape = np.random.default_rng(abs(hash_text(word))).normal(scale=30, size=(len(hands), 3))
         pose.data[6 * place : 6 * place + 6, hands] += shape.astype(np.float32)
     return pose
+
+
+def interruptible(*arguments: str | Path) -> list[str]:
+    """A Python command that Ctrl-C reaches even where the tests run in the background.
+
+    Shells let background jobs ignore SIGINT, and what ignores it hands that on to its children.
+    """
+    heed = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+    heed += "os.execv(sys.argv[1], sys.argv[1:])"
+    return [sys.executable, "-c", heed, sys.executable, *map(str, arguments)]
 
 
 def hash_text(text: str) -> int:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import signseq
-from conftest import tiny_config
+from conftest import interruptible, tiny_config
 from signseq import __main__ as cli
 from signseq.config import save_config
 from signseq.translation import Translator
@@ -305,7 +305,7 @@ def test_ctrl_c_ends_with_a_message_and_keeps_what_was_saved(prepared, tmp_path)
     endless = ("training.num_epochs=100000", "training.best_metric=cer", "training.num_workers=1")
     save_config(tiny_config(prepared, *endless, place), tmp_path / "config.yaml")
     process = subprocess.Popen(
-        [sys.executable, "-m", "signseq", "train", tmp_path / "config.yaml"],
+        interruptible("-m", "signseq", "train", tmp_path / "config.yaml"),
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,

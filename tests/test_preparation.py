@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import make_pose, write_rows
+from conftest import interruptible, make_pose, write_rows
 from signseq import preparation
 from signseq.config import Config, save_config
 from signseq.data import packing, shards
@@ -314,7 +314,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(
 def test_a_second_ctrl_c_neither_hangs_nor_costs_anything(corpus: Config, tmp_path: Path) -> None:
     save_config(corpus, tmp_path / "config.yaml")
     with subprocess.Popen(
-        [sys.executable, "-c", HANG, str(tmp_path / "config.yaml"), "2"],
+        interruptible("-c", HANG, tmp_path / "config.yaml", "2"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -245,6 +245,18 @@ def test_a_full_disk_leaves_the_earlier_scores(make_evaluation, tmp_path, monkey
     assert not list(tmp_path.glob(".*part"))
 
 
+def test_scores_that_cannot_be_written_are_shown_all_the_same(run_folder, monkeypatch, caplog):
+    def fail(found):
+        raise CheckpointError("the disk is full")
+
+    monkeypatch.setattr(evaluation, "write_evaluation", fail)
+    with pytest.raises(CheckpointError, match="the disk is full"):
+        evaluate(run_folder, blind=False)
+
+    assert "BLEU-4" in caplog.text
+    assert "model" in caplog.text
+
+
 def test_a_folder_that_cannot_be_written_is_noticed_before_translating(run_folder, monkeypatch):
     def refuse(path, *arguments, **settings):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))

@@ -98,7 +98,11 @@ def evaluate(
             )
     uids = [store.details(number)["uid"] for number in range(len(store))]
     evaluation = Evaluation(split, scores, baselines, uids, references, hypotheses, folder)
-    write_evaluation(evaluation)
+    try:
+        write_evaluation(evaluation)
+    except CheckpointError:  # a full disk, say: what took hours to find out is shown at least
+        logger.warning("%s", format_scores(evaluation))
+        raise
     return evaluation
 
 

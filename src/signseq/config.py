@@ -12,12 +12,25 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from signseq.errors import ConfigError
+from signseq.sections import (
+    AugmentConfig,
+    Config,
+    DataConfig,
+    EncoderConfig,
+    GenerationConfig,
+    LoraSettings,
+    ModelConfig,
+    Section,
+    SizeConfig,
+    TrainingConfig,
+    VocabularyConfig,
+)
 from signseq.settings import apply_overrides, parse_yaml, read_text
 
 __all__ = [
@@ -26,154 +39,15 @@ __all__ = [
     "DataConfig",
     "EncoderConfig",
     "GenerationConfig",
+    "LoraSettings",
     "ModelConfig",
     "SizeConfig",
     "TrainingConfig",
+    "VocabularyConfig",
     "load_config",
     "parse_config",
     "save_config",
 ]
-
-FilePath = Annotated[Path, Field(strict=False)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    """What all sections share: no unknown keys, no silent conversion, no change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class AugmentConfig(Section):
-    """Random changes to training clips; 0 turns one off."""
-
-    rotate_degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
-    speed: Share = 0.0
-    drop_frames: Share = 0.0
-    drop_hand: Annotated[float, Field(ge=0, le=1)] = 0.0
-
-
-class DataConfig(Section):
-    """Where the data are and how they are read."""
-
-    corpus: Literal["csv", "tsv", "isign", "sentences", "words"] = "csv"
-    train_path: FilePath | None = None
-    val_path: FilePath | None = None
-    test_path: FilePath | None = None
-    other_paths: dict[str, FilePath] = Field(
-        default_factory=dict
-    )  # more splits to evaluate on, by name
-    pose_dir: FilePath
-    store: FilePath
-    keypoints: Literal[
-        "hands", "upper_body_hands", "upper_body_hands_face", "youtube_asl", "all"
-    ] = "upper_body_hands_face"
-    normalize: Literal["none", "shoulders", "parts"] = "parts"
-    dimensions: Literal[2, 3] = 2
-    fps: Annotated[float, Field(gt=0)] | None = None
-    step_frames: Count = 1
-    max_frames: Count = 300  # after step_frames
-    too_long: Literal["truncate", "skip", "error"] = "truncate"
-    max_length: Count = 128  # target tokens
-    max_skipped: Annotated[float, Field(ge=0, le=1)] = 0.01
-    augment: AugmentConfig = AugmentConfig()
-
-    @property
-    def split_paths(self) -> dict[str, Path]:
-        """The table of each split that the config names."""
-        paths = {
-            "train": self.train_path,
-            "val": self.val_path,
-            "test": self.test_path,
-            **self.other_paths,
-        }
-        return {split: path for split, path in paths.items() if path is not None}
-
-
-class EncoderConfig(Section):
-    """The pose encoder: what turns keypoints into the text model's input embeddings."""
-
-    type: Literal["linear", "conv"] = "conv"
-    stride: Literal[1, 2, 4, 8] = 2  # conv: frames per output position
-    width: Count = 256  # conv: channels between the convolutions
-    kernel: Literal[3, 5, 7, 9] = 5  # conv: frames each convolution sees
-    positions: Literal["auto", "sinusoidal", "none"] = "auto"
-
-
-class SizeConfig(Section):
-    """The sizes that every architecture has, whatever it calls them; only for models from scratch."""
-
-    width: Count | None = None  # of the hidden states
-    layers: Count | None = None  # in the encoder, and as many in the decoder
-    heads: Count | None = None  # of the attention
-    feed_forward: Count | None = None  # width between the two feed-forward layers
-
-
-class ModelConfig(Section):
-    """Which text model, and how it is loaded."""
-
-    name: str  # a hub name, a local folder or, with from_scratch, an architecture such as "bart"
-    tokenizer: str | None = (
-        None  # null: the model's own; "train": trained on the corpus's training texts
-    )
-    dropout: Share | None = None  # null: the text model's own
-    from_scratch: bool = False
-    size: SizeConfig | None = None  # with from_scratch
-    config: dict[str, Any] = Field(
-        default_factory=dict
-    )  # with from_scratch: settings by the architecture's own names
-    encoder: EncoderConfig = EncoderConfig()
-    freeze_encoder: bool = False
-    freeze_decoder: bool = False
-    trust_remote_code: bool = False
-
-
-class TrainingConfig(Section):
-    """How the model is trained."""
-
-    num_epochs: Annotated[float, Field(gt=0)] = 30.0
-    max_steps: Count | None = None  # stops earlier than num_epochs would
-    batch_size: Count | None = None  # sequences per device
-    frames_per_batch: Count | None = None  # or a budget of padded frames per device
-    eval_batch_size: Count = 64
-    gradient_accumulation_steps: Count = 1
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    warmup_ratio: Share = 0.1
-    max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
-    label_smoothing: Share = 0.1
-    mixed_precision: bool = True  # bf16 where the device has it; full precision on a CPU
-    num_workers: Annotated[int, Field(ge=0)] = 4
-    checkpoint_dir: FilePath
-    eval_epochs: Count = 1  # score the validation set every so many epochs
-    eval_beams: Count = 1  # beams while training: greedy search is several times faster
-    best_metric: Literal["bleu4", "chrf", "loss", "cer"] = "bleu4"
-    early_stopping_patience: Count | None = None  # evaluations without a better score
-    save_total_limit: Count = 2
-    use_wandb: bool = False
-    project_name: str = "sign-language-translation"
-    run_name: str | None = None
-    hf: dict[str, Any] = Field(default_factory=dict)  # any other field of Seq2SeqTrainingArguments
-
-
-class GenerationConfig(Section):
-    """How text is generated."""
-
-    num_beams: Count = 5
-    max_new_tokens: Count = 128
-    length_penalty: float = 1.0
-    no_repeat_ngram_size: Annotated[int, Field(ge=0)] = 0
-
-
-class Config(Section):
-    """One experiment."""
-
-    seed: Annotated[int, Field(ge=0)] = 42
-    data: DataConfig
-    model: ModelConfig
-    training: TrainingConfig
-    generation: GenerationConfig = GenerationConfig()
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -237,10 +111,22 @@ def _contradictions(settings: Mapping[str, Any]) -> Iterator[str]:
     for key in ("size", "config"):
         if model.get(key) and not model.get("from_scratch"):
             yield f"model.{key} changes the architecture, which needs model.from_scratch: true."
-    if model.get("freeze_encoder") and model.get("from_scratch"):
-        yield "model.freeze_encoder would freeze random weights, as model.from_scratch is true."
-    if model.get("freeze_decoder") and model.get("from_scratch"):
-        yield "model.freeze_decoder would freeze random weights, as model.from_scratch is true."
+    for key in ("freeze_encoder", "freeze_decoder", "use_lora"):
+        if model.get(key) and model.get("from_scratch"):
+            yield f"model.{key} would freeze random weights, as model.from_scratch is true."
+    for key in ("freeze_encoder", "freeze_decoder"):
+        if model.get(key) and model.get("use_lora"):
+            yield (
+                f"model.{key} and model.use_lora contradict each other: LoRA freezes the whole text model and adds "
+                "adapters to it. Drop one; to adapt one side only, name its modules in lora_config.target_modules."
+            )
+    quantized = [key for key in ("load_in_4bit", "load_in_8bit") if model.get(key)]
+    if len(quantized) == 2:
+        yield "model.load_in_4bit and model.load_in_8bit are both true; keep one of them."
+    if quantized and not model.get("use_lora"):
+        yield f"model.{quantized[0]}: quantized weights can't be trained themselves; set model.use_lora: true."
+    if model.get("vocabulary") and model.get("tokenizer") != "train":
+        yield "model.vocabulary is given, but model.tokenizer is not train."
     others = data.get("other_paths")
     splits = {"train", "val", "test"}.intersection(others if isinstance(others, Mapping) else ())
     if splits:

@@ -15,7 +15,7 @@ demo: setup  ## train and translate on the embedded corpus
 	$(BIN)/signseq demo
 
 test: setup  ## run the tests (without the slow and the gpu ones)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: setup  ## check style, types and who imports whom
 	$(BIN)/ruff check .

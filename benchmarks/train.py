@@ -116,6 +116,7 @@ def loop(config: Config, steps: int) -> float:
         dataset=parts.dataset,
         sampler=parts.sampler,
         val_store=None,
+        targets=parts.text_side.targets,
     )
     trainer.args.save_strategy = "no"
     clock = Clock()

@@ -197,9 +197,9 @@ def make_model() -> Callable[..., SignTranslationModel]:
     import torch
 
     from signseq.config import ModelConfig
-    from signseq.model.building import build_model
+    from signseq.model.building import build_model, build_text_side
     from signseq.model.text_models import load_text_model
-    from signseq.model.word_tokenizer import train_tokenizer
+    from signseq.model.vocabulary import train_tokenizer
 
     tokenizer = train_tokenizer(["we eat bread", "you see water"] * 2)
 
@@ -208,14 +208,17 @@ def make_model() -> Callable[..., SignTranslationModel]:
         *,
         encoder: dict[str, Any] | None = None,
         config: dict[str, Any] | None = None,
+        decoder_name: str | None = None,
         **settings: Any,
     ) -> SignTranslationModel:
         torch.manual_seed(0)
         size = {"width": 32, "layers": 1, "heads": 2, "feed_forward": 64}
         wanted = {"name": name, "from_scratch": True, "dropout": 0.0, "size": size}
+        wanted["decoder_name"] = decoder_name
         text_model = load_text_model(
             ModelConfig.model_validate({**wanted, "config": config or {}}), tokenizer
         )
+        settings.setdefault("text_side", build_text_side(text_model, tokenizer, max_length=16))
         return build_model(
             text_model,
             encoder={"type": "conv", "stride": 2, "width": 16, "positions": "auto"}

@@ -99,3 +99,30 @@ def test_processes_do_not_look_for_unused_parameters_where_there_are_none(runs):
     _, _, done = runs
 
     assert "find_unused_parameters" not in done.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_train_adapters_as_one_does(prepared, trained, tmp_path):
+    from conftest import tiny_config
+    from signseq.translation import Translator
+
+    translator = Translator.from_pretrained(trained)
+    translator.model.text_model.save_pretrained(tmp_path / "base")
+    translator.tokenizer.save_pretrained(tmp_path / "base")
+    lora = ("model.use_lora=true", "model.from_scratch=false", "model.size=null")
+    lora += ("model.tokenizer=null", f"model.name={tmp_path / 'base'}", "training.best_metric=cer")
+    lora += ("model.lora_config.lora_dropout=0.0", "training.gradient_checkpointing=true")
+
+    def make(name, *overrides):
+        place = f"training.checkpoint_dir={tmp_path / name}"
+        return tiny_config(prepared, *lora, *OVERRIDES, *overrides, place)
+
+    save_config(make("two"), tmp_path / "two.yaml")
+    done = torchrun("train", tmp_path / "two.yaml")
+    assert done.returncode == 0, done.stderr
+    one = train(make("one", "training.gradient_accumulation_steps=2"))
+
+    wanted = load_file(one / "adapter_model.safetensors")
+    for name, weight in load_file(tmp_path / "two" / "adapter_model.safetensors").items():
+        assert (weight - wanted[name]).abs().max() < 1e-4
+    assert done.stderr.count("Parameters: ") == 1

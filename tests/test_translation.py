@@ -8,9 +8,10 @@ from signseq.config import GenerationConfig
 from signseq.data.batching import collate
 from signseq.errors import PoseError
 from signseq.evaluation import translate_store
+from signseq.model.generation import generate_texts
 from signseq.poses.sequence import read_pose, write_pose
 from signseq.preparation import open_split
-from signseq.translation import Translation, Translator, generate_texts
+from signseq.translation import Translation, Translator
 
 GREEDY = GenerationConfig(num_beams=1, max_new_tokens=8)
 

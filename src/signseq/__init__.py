@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from signseq.config import Config, load_config
     from signseq.errors import SignSeqError
     from signseq.evaluation import evaluate
+    from signseq.merging import merge
     from signseq.metrics import Scores
     from signseq.poses.sequence import PoseSequence, read_pose, write_pose
     from signseq.preparation import prepare
@@ -27,6 +28,7 @@ __all__ = [
     "Translator",
     "evaluate",
     "load_config",
+    "merge",
     "prepare",
     "read_pose",
     "train",
@@ -43,6 +45,7 @@ _HOMES = {
     "Translator": "translation",
     "evaluate": "evaluation",
     "load_config": "config",
+    "merge": "merging",
     "prepare": "preparation",
     "read_pose": "poses.sequence",
     "train": "training.run",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from signseq.console import run_command_line, speaks
-from signseq.errors import DataError
+from signseq.errors import DataError, SignSeqError
 from signseq.progress import track
 
 if TYPE_CHECKING:
@@ -45,6 +45,12 @@ Overrides = Annotated[
 ]
 Checkpoint = Annotated[
     Path, typer.Argument(metavar="CHECKPOINT", help="The folder that training wrote.")
+]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code", help="Run code of the text model's author, as training did."
+    ),
 ]
 Workers = Annotated[
     int | None, typer.Option("--workers", "-j", min=1, help="Processes; default: one per core.")
@@ -152,11 +158,18 @@ def evaluate(
         bool,
         typer.Option("--blind/--no-blind", help="Score the baselines that can't see the poses."),
     ] = True,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Score a checkpoint beside blind baselines; writes predictions.tsv and scores.json into its folder."""
     from signseq import evaluation
 
-    result = evaluation.evaluate(checkpoint, split=split, overrides=overrides or (), blind=blind)
+    result = evaluation.evaluate(
+        checkpoint,
+        split=split,
+        overrides=overrides or (),
+        blind=blind,
+        trust_remote_code=trust_remote_code,
+    )
     typer.echo(evaluation.format_scores(result))
 
 
@@ -171,18 +184,28 @@ def translate(
         int | None, typer.Option(min=1, help="Beams to search with; default: the run's.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Clips in a batch.")] = 32,
+    target_language: Annotated[
+        str | None,
+        typer.Option(help="What a multilingual model is to write, e.g. en; default: the run's."),
+    ] = None,
     scores: Annotated[
         bool, typer.Option("--scores", help="Print log probabilities per token.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Translate .pose files to text; one line each, in the order given."""
     paths = list(_pose_files(files))
     from signseq.translation import Translator
 
-    translator = Translator.from_pretrained(checkpoint)
+    translator = Translator.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
     results = translator.stream(
-        paths, n_best=n_best, num_beams=num_beams, batch_size=batch_size, keep_errors=True
+        paths,
+        n_best=n_best,
+        num_beams=num_beams,
+        batch_size=batch_size,
+        keep_errors=True,
+        target_language=target_language,
     )
     failed = 0
     shown = track(results, total=len(paths), label="Translating", unit="clip")
@@ -201,6 +224,57 @@ def translate(
             f"error: {failed} of {len(paths)} files could not be translated; the reasons stand above.",
             err=True,
         )
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def merge(
+    checkpoint: Checkpoint,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Where to write; a folder that isn't there yet.")
+    ],
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Make a full checkpoint of one that holds LoRA adapters; it needs nothing else any more."""
+    from signseq.merging import merge
+
+    folder = merge(checkpoint, out, trust_remote_code=trust_remote_code)
+    typer.echo(f"The full checkpoint is in {folder}. Score it with: signseq evaluate {folder}")
+
+
+@app.command()
+def models(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME|FOLDER]...", help="Text models; without: the known ones."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="For this experiment; without a name, its own model.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Default: the config's.")] = None,
+    frames: Annotated[int, typer.Option(min=1, help="Of a clip, after step_frames.")] = 60,
+    tokens: Annotated[int, typer.Option(min=1, help="Of a text.")] = 25,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """List text models; or say of some what they are, and the memory that training them takes."""
+    from signseq import model_table
+
+    if config is None and not names:
+        typer.echo(model_table.list_families(as_json=as_json))
+        return
+    from signseq import description
+    from signseq.config import load_config
+
+    given, failed = load_config(config) if config else None, False
+    for found in description.describe_models(
+        names or (), given, batch_size=batch_size, frames=frames, tokens=tokens
+    ):
+        if isinstance(found, SignSeqError):
+            failed = True
+            typer.echo(f"error: {found}", err=True)
+        else:
+            typer.echo(model_table.to_json(found) if as_json else model_table.describe(found))
     if failed:
         raise typer.Exit(1)
 

@@ -30,7 +30,8 @@ def configure_logging() -> None:
     """Our own messages, bare; other libraries' only when something is wrong; one process speaks."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING if speaks() else logging.ERROR)
     logging.getLogger("signseq").setLevel(logging.INFO if speaks() else logging.ERROR)
-    for chatty in ("huggingface_hub", "httpx", "transformers"):  # their retries; we say what failed
+    # their retries and missing accelerators; we say what failed
+    for chatty in ("bitsandbytes", "huggingface_hub", "httpx", "transformers"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

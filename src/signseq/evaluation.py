@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from signseq.config import Config, GenerationConfig, load_config
@@ -18,11 +20,14 @@ from signseq.data.examples import read_examples
 from signseq.data.store import PoseStore, read_store_facts
 from signseq.errors import CheckpointError, ConfigError, DataError
 from signseq.metrics import Scores, score
+from signseq.model.generation import generate_texts, language_ids
 from signseq.model.sign_translation import SignTranslationModel
 from signseq.outcome import Evaluation, format_scores, write_evaluation
+from signseq.poses.skeletons import describe_change
+from signseq.poses.transforms import PoseRecipe
 from signseq.preparation import ensure_split, open_split
 from signseq.progress import Progress
-from signseq.translation import generate_texts, load_checkpoint
+from signseq.translation import load_checkpoint
 
 __all__ = [
     "Evaluation",
@@ -33,7 +38,10 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-FIXED = ("data.step_frames", "data.max_frames", "data.max_length", "data.augment")
+FIXED = (
+    *("data.step_frames", "data.max_frames", "data.max_length", "data.augment"),
+    *("data.target_language", "data.prompt"),
+)
 Control = Literal["none", "zeroed", "shuffled"]
 
 
@@ -43,6 +51,7 @@ def evaluate(
     split: str = "test",
     overrides: Sequence[str] = (),
     blind: bool = True,
+    trust_remote_code: bool = False,
 ) -> Evaluation:
     """Score a checkpoint on a split and write `predictions.tsv` and `scores.json` into its folder.
 
@@ -55,6 +64,7 @@ def evaluate(
         split: `test`, `val`, or another split of the config.
         overrides: Dotted settings that replace those of the run, e.g. `generation.num_beams=1`.
         blind: Score the blind baselines too.
+        trust_remote_code: Run the code that came with the text model, where it was trained so.
 
     Raises:
         CheckpointError: If the folder is missing, incomplete or of another kind.
@@ -62,7 +72,7 @@ def evaluate(
     """
     folder = Path(checkpoint)
     _check_overrides(overrides)
-    model, tokenizer = load_checkpoint(folder)
+    model, tokenizer = load_checkpoint(folder, trust_remote_code=trust_remote_code)
     if not (folder / "config.yaml").exists():
         raise CheckpointError(
             f"{folder}: no config.yaml beside the weights, so the data are not known."
@@ -71,6 +81,7 @@ def evaluate(
     _check_writable(folder)
     store = ensure_split(config.data, split)
     _check_recipe(model, store)
+    _warn_of_other_estimators(model, store)
     references = [store.text(number) for number in range(len(store))]
 
     def run(control: Control) -> list[str]:
@@ -134,14 +145,23 @@ def _check_writable(folder: Path) -> None:
 
 def _check_recipe(model: SignTranslationModel, store: PoseStore) -> None:
     """A store that was prepared otherwise than the checkpoint's training data gives worthless scores."""
-    made = {**store.facts["recipe"], "keypoint names": list(store.recipe.names)}
-    wanted = {**model.config.recipe, "keypoint names": list(model.config.keypoints)}
+    made = asdict(store.recipe) | {"keypoint names": list(store.recipe.names)}
+    wanted = asdict(PoseRecipe(**model.config.recipe))
+    wanted |= {"keypoint names": list(model.config.keypoints)}
     for name in wanted:
         if made[name] != wanted[name]:
             raise DataError(
                 f"{store.folder}: prepared with {name} = {made[name]!r}, the checkpoint was trained "
                 f"with {wanted[name]!r}. Evaluate with the data settings of the run, or name another `data.store`."
             )
+
+
+def _warn_of_other_estimators(model: SignTranslationModel, store: PoseStore) -> None:
+    known = model.config.estimators
+    for estimator in set(store.estimators) - set(known) if known else ():
+        logger.warning(
+            "%s: %s", store.folder, describe_change(estimator, known, store.recipe.names)
+        )
 
 
 def translate_store(
@@ -190,12 +210,32 @@ def translate_store(
             chosen = [
                 Clip(poses=np.zeros_like(clip["poses"]), labels=clip["labels"]) for clip in chosen
             ]
-        found = generate_texts(model, tokenizer, collate(chosen), settings=settings, scored=False)
+        found = generate_texts(
+            model,
+            tokenizer,
+            collate(chosen),
+            settings=settings,
+            scored=False,
+            languages=_languages(model, tokenizer, store, numbers[places]),
+        )
         for place, best in zip(places, found, strict=True):
             texts[place] = best[0][0]
         progress.advance(len(places))
     progress.close()
     return texts
+
+
+def _languages(
+    model: SignTranslationModel,
+    tokenizer: PreTrainedTokenizerBase,
+    store: PoseStore,
+    clips: NDArray[np.int64],
+) -> Tensor | None:
+    """Of clips whose texts may be in several languages; see `language_ids`."""
+    if model.config.language_place is None:
+        return None
+    names = [store.details(int(clip)).get("target_language") for clip in clips]
+    return language_ids(model, tokenizer, names)
 
 
 def derange(numbers: NDArray[np.int64], *, seed: int) -> NDArray[np.int64]:

@@ -50,7 +50,11 @@ class _SkippedError(DataError):
 def build_recipe(data: DataConfig) -> PoseRecipe:
     """The pose recipe that a config describes."""
     return PoseRecipe(
-        keypoints=data.keypoints, normalize=data.normalize, fps=data.fps, dimensions=data.dimensions
+        keypoints=data.keypoints,
+        normalize=data.normalize,
+        fps=data.fps,
+        dimensions=data.dimensions,
+        fill_gaps=data.fill_gaps,
     )
 
 
@@ -255,7 +259,11 @@ def _check_skipped(data: DataConfig, total: ShardReport, path: Path) -> None:
     common = "; ".join(f"{number} x {reason}" for reason, number in reasons.most_common(3))
     share = 100 * count / every
     said = f"{count} of {every} clips can't be used ({share:.2f}%), all listed in {path}. Most often: {common}"
-    missing = [file for _, file, reason in total.skipped if reason.endswith(": no such file.")]
+    missing = [
+        file
+        for _, file, reason in total.skipped
+        if reason.endswith((": no such file.", ": no such folder."))
+    ]
     if 2 * len(missing) > count:
         said += f"\nThere is no {os.path.abspath(missing[0])}, for example; is data.pose_dir = {data.pose_dir} right?"
     if not total.clips:
@@ -274,6 +282,10 @@ def _describe(split: str, total: ShardReport) -> None:
         notes.append(f"{len(total.skipped)} skipped")
     if total.several_people:
         notes.append(f"{total.several_people} with several people (the most visible one was taken)")
+    if total.missing_frames:
+        notes.append(f"{total.missing_frames} frames without a file, treated as showing nobody")
+    if total.ends_outside:
+        notes.append(f"{total.ends_outside} that the table ends after their file's end")
     if total.without_hands:
         notes.append(f"{total.without_hands} without any hand")
     if total.unusable_points:

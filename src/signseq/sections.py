@@ -15,6 +15,7 @@ __all__ = [
     "GenerationConfig",
     "LoraSettings",
     "ModelConfig",
+    "PoseFilesConfig",
     "Section",
     "SizeConfig",
     "TrainingConfig",
@@ -36,27 +37,83 @@ class AugmentConfig(Section):
     """Random changes to training clips; 0 turns one off."""
 
     rotate_degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
+    shear: Share = 0.0
+    scale: Share = 0.0
+    shift: Annotated[float, Field(ge=0)] = 0.0  # in units of the normalised poses
+    mirror: Annotated[float, Field(ge=0, le=1)] = 0.0  # handedness can carry meaning
+    joint_noise: Annotated[float, Field(ge=0)] = 0.0  # standard deviation, in the same units
+    outliers: Share = 0.0  # points taken for another of their part, for a frame
     speed: Share = 0.0
+    speed_resampling: Literal["nearest", "linear"] = "nearest"
     drop_frames: Share = 0.0
     drop_hand: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class PoseFilesConfig(Section):
+    """How poses are stored, and what their files don't say; .pose files say everything."""
+
+    format: Literal["pose", "pose.zst", "openpose", "npy", "h5", "wholebody_pkl"] | None = (
+        None  # null: what the corpus usually has, .pose for most
+    )
+    per: Literal["clip", "video"] | None = (
+        None  # how2sign, openasl: a file per sentence, or one per video, cut by the table's times
+    )
+    fps: Annotated[float, Field(gt=0)] | None = None  # or a column fps in the table
+    skeleton: str | None = None  # of arrays: mediapipe_holistic, openpose, coco_wholebody, ...
+    channels: Literal["xy", "xyz", "xyc", "xyzc"] | None = None  # of arrays; c is the confidence
+    size: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = (
+        None  # width and height, where coordinates were divided by them
+    )
 
 
 class DataConfig(Section):
     """Where the data are and how they are read."""
 
-    corpus: Literal["csv", "tsv", "isign", "sentences", "words"] = "csv"
+    corpus: Literal[
+        "csv",
+        "tsv",
+        "jsonl",
+        "parquet",
+        "huggingface",
+        "isign",
+        "how2sign",
+        "phoenix",
+        "csl_daily",
+        "openasl",
+        "youtube_asl_h5",
+        "wholebody_pkl",
+        "mmhugs_tsv",
+        "sentences",
+        "words",
+    ] = "csv"
     train_path: FilePath | None = None
     val_path: FilePath | None = None
     test_path: FilePath | None = None
     other_paths: dict[str, FilePath] = Field(
         default_factory=dict
     )  # more splits to evaluate on, by name
-    pose_dir: FilePath
+    columns: dict[str, str] = Field(
+        default_factory=dict
+    )  # of tables with our columns, where theirs are called otherwise: {text: translation}
+    time_unit: Literal["seconds", "milliseconds", "frames"] | None = (
+        None  # of start and end; null: seconds, or the corpus's own
+    )
+    pose_dir: FilePath  # a folder, a .zip, or the first of a zip's parts, ..._part_aa
+    pose_files: PoseFilesConfig = PoseFilesConfig()
+    allow_pickle: bool = False  # read pickles: only of people you trust
     store: FilePath
     keypoints: Literal[
-        "hands", "upper_body_hands", "upper_body_hands_face", "youtube_asl", "all"
+        "hands",
+        "upper_body_hands",
+        "upper_body_hands_face",
+        "youtube_asl",
+        "youtube_asl_104",
+        "uni_sign",
+        "reduced_holistic",
+        "all",
     ] = "upper_body_hands_face"
-    normalize: Literal["none", "shoulders", "parts"] = "parts"
+    normalize: Literal["none", "shoulders", "parts", "box"] = "parts"
+    fill_gaps: Annotated[int, Field(ge=0)] = 0  # frames of the longest gap to interpolate
     dimensions: Literal[2, 3] = 2
     fps: Annotated[float, Field(gt=0)] | None = None
     step_frames: Count = 1
@@ -89,6 +146,9 @@ class EncoderConfig(Section):
     stride: Literal[1, 2, 4, 8] = 2  # conv: frames per output position
     width: Count = 256  # conv: channels between the convolutions
     kernel: Literal[3, 5, 7, 9] = 5  # conv: frames each convolution sees
+    channels: list[Literal["motion", "hand_offsets"]] = Field(
+        default_factory=list
+    )  # what to compute of the poses besides their coordinates
     positions: Literal["auto", "sinusoidal", "none"] = "auto"
 
 

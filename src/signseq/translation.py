@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from signseq.config import GenerationConfig, load_config
-from signseq.data.batching import Batch, Clip, collate, plan_batches
-from signseq.errors import CheckpointError, PoseError
+from signseq.data.batching import Clip, collate, plan_batches
+from signseq.errors import CheckpointError, ModelError, PoseError
+from signseq.model.generation import generate_texts, language_ids
+from signseq.model.loading import load_checkpoint_tokenizer, load_model
 from signseq.model.sign_translation import SignTranslationModel
 from signseq.poses.sequence import PoseFile, PoseSequence
+from signseq.poses.skeletons import describe_change, guess_estimator
 from signseq.poses.transforms import PoseRecipe
 
-__all__ = ["Translation", "Translator", "generate_texts"]
+__all__ = ["Translation", "Translator"]
 
 logger = logging.getLogger(__name__)
 Source = str | Path | bytes | PoseSequence
@@ -48,80 +49,21 @@ class Translation:
     error: str | None = None
 
 
-def generate_texts(
-    model: SignTranslationModel,
-    tokenizer: PreTrainedTokenizerBase,
-    batch: Batch,
-    *,
-    settings: GenerationConfig,
-    n_best: int = 1,
-    scored: bool = True,
-) -> list[tuple[tuple[str, float], ...]]:
-    """Translate one batch.
+def load_checkpoint(
+    folder: str | Path, *, trust_remote_code: bool = False
+) -> tuple[SignTranslationModel, PreTrainedTokenizerBase]:
+    """Load a checkpoint folder's model and tokenizer, ready to translate on the best device.
 
     Args:
-        model: In evaluation mode.
-        tokenizer: The text model's.
-        batch: B clips.
-        settings: How to generate.
-        n_best: Sentences per clip; searched with as many beams at least.
-        scored: Compute scores, for which the probabilities of all tokens are kept: with a large
-            vocabulary many GB. Without, they are NaN.
-
-    Returns:
-        For each clip its `n_best` sentences with their scores, best first.
-    """
-    beams = max(settings.num_beams, n_best)
-    output = model.generate(
-        batch["poses"].to(model.device),
-        batch["attention_mask"].to(model.device),
-        num_beams=beams,
-        num_return_sequences=n_best,
-        max_new_tokens=settings.max_new_tokens,
-        length_penalty=settings.length_penalty if beams > 1 else None,
-        no_repeat_ngram_size=settings.no_repeat_ngram_size,
-        do_sample=False,
-        return_dict_in_generate=True,
-        output_scores=scored,
-    )
-    if not scored:
-        scores = torch.full((len(output.sequences),), math.nan)
-    elif beams > 1:
-        scores = output.sequences_scores
-    else:
-        scores = _greedy_scores(model.text_model, output)
-    texts = tokenizer.batch_decode(output.sequences, skip_special_tokens=True)
-    pairs = [
-        (" ".join(text.split()), float(score)) for text, score in zip(texts, scores, strict=True)
-    ]
-    return [tuple(pairs[start : start + n_best]) for start in range(0, len(pairs), n_best)]
-
-
-def _greedy_scores(text_model: Any, output: Any) -> Tensor:
-    """Mean log probability per token, the end token included, what stands after it left out: (B,)."""
-    steps = text_model.compute_transition_scores(
-        output.sequences, output.scores, normalize_logits=True
-    )
-    tokens = output.sequences[:, -steps.shape[1] :]
-    ends = torch.tensor(text_model.generation_config.eos_token_id, device=tokens.device)
-    ended = torch.isin(tokens, ends).int()
-    inside = ended.cumsum(1) - ended == 0
-    total: Tensor = steps.where(inside, 0).sum(1)
-    return total / inside.sum(1)
-
-
-def load_checkpoint(folder: str | Path) -> tuple[SignTranslationModel, PreTrainedTokenizerBase]:
-    """Load a checkpoint folder's model and tokenizer, ready to translate on the best device.
+        folder: What training wrote.
+        trust_remote_code: Run the code that came with the text model, where it was trained so.
 
     Raises:
         CheckpointError: If the folder is missing, incomplete or of another kind.
+        MissingExtraError: If it needs a package that is not installed.
     """
-    model = SignTranslationModel.from_pretrained(folder)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
-    except Exception as fault:
-        raise CheckpointError(f"{folder}: the tokenizer can't be loaded ({fault}).") from fault
-    model.train(False)
+    model = load_model(folder, trust_remote_code=trust_remote_code)
+    tokenizer = load_checkpoint_tokenizer(Path(folder), trust_remote_code=trust_remote_code)
     model.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))  # type: ignore[arg-type]
     return model, tokenizer
 
@@ -146,6 +88,7 @@ class Translator:
         model.train(False)
         self.tokenizer = tokenizer
         self.settings = settings
+        self._has_warned = False
         self.recipe = PoseRecipe(**model.config.recipe)
         if list(self.recipe.names) != list(model.config.keypoints):
             raise CheckpointError(
@@ -153,13 +96,17 @@ class Translator:
             )
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Translator:
+    def from_pretrained(cls, folder: str | Path, *, trust_remote_code: bool = False) -> Translator:
         """Load a checkpoint folder: model, tokenizer, pose recipe and generation settings.
+
+        Args:
+            folder: What training wrote.
+            trust_remote_code: Run the code that came with the text model, where it was trained so.
 
         Raises:
             CheckpointError: If the folder is missing, incomplete or of another kind.
         """
-        model, tokenizer = load_checkpoint(folder)
+        model, tokenizer = load_checkpoint(folder, trust_remote_code=trust_remote_code)
         config = Path(folder) / "config.yaml"
         settings = load_config(config).generation if config.exists() else GenerationConfig()
         return cls(model, tokenizer, settings=settings)
@@ -178,6 +125,7 @@ class Translator:
                 else self.recipe.read(PoseFile.open(source))
             )
             packed = self.recipe.pack(pose)
+            self._warn_of_another_estimator(pose, name)
         except PoseError as fault:
             message = str(fault)
             raise PoseError(message if name in message else f"{name}: {message}") from fault
@@ -191,17 +139,29 @@ class Translator:
             )
         return packed[::step][:limit], pose.seconds
 
-    def translate(self, source: Source, *, n_best: int = 1) -> Translation:
+    def _warn_of_another_estimator(self, pose: PoseSequence, name: str) -> None:
+        """Once: a checkpoint that has only seen one estimator's poses reads another's less well."""
+        estimator = pose.estimator or guess_estimator(pose.keypoints)
+        known = self.model.config.estimators
+        if estimator and known and estimator not in known and not self._has_warned:
+            self._has_warned = True
+            logger.warning("%s: %s", name, describe_change(estimator, known, self.recipe.names))
+
+    def translate(
+        self, source: Source, *, n_best: int = 1, target_language: str | None = None
+    ) -> Translation:
         """Translate one clip.
 
         Args:
             source: A path, the bytes of a .pose file, or a PoseSequence as the estimator gave it.
             n_best: How many sentences to return in `alternatives`.
+            target_language: What to write, with a multilingual text model, instead of its own.
 
         Raises:
             PoseError: If the clip can't be used.
+            ModelError: If the text model doesn't know the language.
         """
-        return next(self.stream([source], n_best=n_best))
+        return next(self.stream([source], n_best=n_best, target_language=target_language))
 
     def stream(
         self,
@@ -211,6 +171,7 @@ class Translator:
         num_beams: int | None = None,
         batch_size: int = 32,
         keep_errors: bool = False,
+        target_language: str | None = None,
     ) -> Iterator[Translation]:
         """Translate many clips, in batches of similar length; yields in the order of `sources`.
 
@@ -220,10 +181,18 @@ class Translator:
             num_beams: Beams to search with, instead of the checkpoint's setting.
             batch_size: Clips in a batch.
             keep_errors: Yield a Translation with its `error` for a clip that can't be used, instead of raising.
+            target_language: What to write, with a multilingual text model, instead of its own.
 
         Raises:
             PoseError: If a clip can't be used and `keep_errors` is False.
+            ModelError: If the text model doesn't know the language.
         """
+        language = language_ids(self.model, self.tokenizer, [target_language])
+        if target_language is not None and language is None:
+            raise ModelError(
+                f"This checkpoint's text model ({self.model.text_model.config.model_type}) has no codes for languages; "
+                "it writes the one it was trained on. Leave the target language out."
+            )
         settings = self.settings
         if num_beams is not None:
             settings = settings.model_copy(update={"num_beams": num_beams})
@@ -240,7 +209,7 @@ class Translator:
                     results[place] = Translation("", 0.0, 0.0, error=str(fault))
             packed = [clip for clip, _ in clips.values()]
             for numbers, found in self._generate(
-                packed, settings=settings, n_best=n_best, batch_size=batch_size
+                packed, settings=settings, n_best=n_best, batch_size=batch_size, language=language
             ):
                 places = [list(clips)[number] for number in numbers]
                 for place, best in zip(places, found, strict=True):
@@ -256,6 +225,7 @@ class Translator:
         settings: GenerationConfig,
         n_best: int,
         batch_size: int,
+        language: Tensor | None,
     ) -> Iterator[tuple[list[int], list[tuple[tuple[str, float], ...]]]]:
         if not clips:
             return
@@ -263,7 +233,12 @@ class Translator:
         no_labels = np.empty(0, np.int32)
         for numbers in plan_batches(lengths, batch_size=batch_size):
             batch = collate([Clip(poses=clips[i], labels=no_labels) for i in numbers])
-            yield (
-                numbers.tolist(),
-                generate_texts(self.model, self.tokenizer, batch, settings=settings, n_best=n_best),
+            found = generate_texts(
+                self.model,
+                self.tokenizer,
+                batch,
+                settings=settings,
+                n_best=n_best,
+                languages=None if language is None else language.expand(len(numbers)),
             )
+            yield numbers.tolist(), found

@@ -10,6 +10,7 @@ import pytest
 from conftest import write_rows
 from signseq.config import Config, DataConfig
 from signseq.data.examples import READERS, Example, read_examples, read_table, row_bytes
+from signseq.data.readers.places import PosePlace
 from signseq.errors import DataError
 
 WriteTable = Callable[[str | bytes], list[Example]]
@@ -22,7 +23,8 @@ def read(tmp_path: Path) -> WriteTable:
     def write_and_read(content: str | bytes, *, delimiter: str = ",") -> list[Example]:
         path = tmp_path / "table.csv"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return list(read_table(path, pose_dir=Path("poses"), split="train", delimiter=delimiter))
+        place = PosePlace(Path("poses"))
+        return list(read_table(path, place=place, split="train", delimiter=delimiter))
 
     return write_and_read
 
@@ -89,7 +91,9 @@ def test_quotes_hold_separators_quotes_and_line_breaks(read: WriteTable) -> None
 )
 def test_text_of_every_script_is_read_unchanged(tmp_path: Path, text: str) -> None:
     path = write_rows(tmp_path / "t.csv", [{"uid": "a", "text": text}])
-    assert texts(list(read_table(path, pose_dir=tmp_path, split="x", delimiter=","))) == [text]
+    assert texts(list(read_table(path, place=PosePlace(tmp_path), split="x", delimiter=","))) == [
+        text
+    ]
 
 
 def test_texts_are_composed_as_tokenizers_compose_them(read: WriteTable) -> None:
@@ -107,7 +111,7 @@ def test_an_empty_text_is_read_as_empty(read: WriteTable) -> None:
 def test_a_table_is_read_row_by_row(tmp_path: Path) -> None:
     rows = "".join(f"{i},we\n" for i in range(10_000))
     (tmp_path / "t.csv").write_text(f"uid,text\n{rows}x\n", encoding="utf-8")
-    examples = read_table(tmp_path / "t.csv", pose_dir=tmp_path, split="x", delimiter=",")
+    examples = read_table(tmp_path / "t.csv", place=PosePlace(tmp_path), split="x", delimiter=",")
     assert next(examples).id == "0"  # the last row's mistake is far away
 
 
@@ -185,7 +189,7 @@ def test_a_zero_byte_is_an_error(read: WriteTable) -> None:
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.csv: the table can't be read \(No such file"):
-        list(read_table(tmp_path / "none.csv", pose_dir=tmp_path, split="x", delimiter=","))
+        list(read_table(tmp_path / "none.csv", place=PosePlace(tmp_path), split="x", delimiter=","))
 
 
 def test_a_missing_table_with_a_relative_path_names_the_folder(
@@ -193,13 +197,13 @@ def test_a_missing_table_with_a_relative_path_names_the_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError) as caught:
-        list(read_table(Path("none.csv"), pose_dir=tmp_path, split="x", delimiter=","))
+        list(read_table(Path("none.csv"), place=PosePlace(tmp_path), split="x", delimiter=","))
     assert f"relative to the folder that the command runs in, {tmp_path}." in str(caught.value)
 
 
 def test_a_folder_is_no_table(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"the table can't be read \(Is a directory"):
-        list(read_table(tmp_path, pose_dir=tmp_path, split="x", delimiter=","))
+        list(read_table(tmp_path, place=PosePlace(tmp_path), split="x", delimiter=","))
 
 
 # ------------------------------------------------------------------------------- digests
@@ -209,7 +213,7 @@ def test_what_a_row_says_does_not_depend_on_where_the_poses_are(tmp_path: Path) 
     path = write_rows(tmp_path / "t.csv", [{"uid": "a", "text": "we"}])
 
     def rows(pose_dir: Path) -> list[bytes]:
-        examples = read_table(path, pose_dir=pose_dir, split="x", delimiter=",")
+        examples = read_table(path, place=PosePlace(pose_dir), split="x", delimiter=",")
         return [row_bytes(example, pose_dir=pose_dir) for example in examples]
 
     assert rows(Path("poses")) == rows(Path(".")) == rows(tmp_path / "elsewhere")

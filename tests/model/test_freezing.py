@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from signseq.errors import ModelError
 from signseq.model.freezing import freeze
 
 
@@ -63,3 +64,26 @@ def test_what_is_frozen_stays_and_the_rest_learns(make_model, clips, name):
     for key, weight in model.state_dict().items():
         if key.startswith("text_model."):
             assert weight.equal(before[key])
+
+
+def test_a_decoder_only_model_is_all_decoder(make_model):
+    model = make_model("llama")
+    with pytest.raises(
+        ModelError, match=r"a llama model has no encoder; model\.freeze_decoder freezes"
+    ):
+        freeze(model, encoder=True)
+
+    freeze(model, decoder=True)
+
+    assert not any(weight.requires_grad for weight in model.text_model.parameters())
+    assert all(weight.requires_grad for weight in model.pose_encoder.parameters())
+
+
+def test_embeddings_that_only_the_encoder_has_are_frozen_with_it(make_model):
+    model = make_model("bert", decoder_name="gpt2")
+    freeze(model, encoder=True)
+
+    inside = {name for name, _ in model.named_parameters() if "text_model.encoder." in name}
+    assert "text_model.encoder.embeddings.word_embeddings.weight" in inside
+    assert frozen(model) >= inside
+    assert model.text_model.decoder.transformer.wte.weight.requires_grad

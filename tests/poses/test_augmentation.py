@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,26 @@ from numpy.typing import NDArray
 
 from conftest import KEYPOINTS, make_pose
 from signseq.poses.augmentation import Augmentation, change_speed, drop_frames, drop_hand, rotate
-from signseq.poses.keypoints import find_parts, get_keypoint_set
-from signseq.poses.transforms import PoseRecipe
+from signseq.poses.keypoints import find_parts, get_keypoint_set, mirror_name
+from signseq.poses.perturbation import from_planes, to_planes
+from signseq.poses.transforms import PoseRecipe, resample
 
 Clip = NDArray[np.float32]
 PARTS = find_parts(KEYPOINTS)
 STRONG = Augmentation(rotate_degrees=30, speed=0.3, drop_frames=0.2, drop_hand=1.0)
+EVERYTHING = Augmentation(
+    rotate_degrees=30,
+    shear=0.2,
+    scale=0.2,
+    shift=0.3,
+    mirror=0.5,
+    joint_noise=0.05,
+    outliers=0.1,
+    speed=0.3,
+    speed_resampling="linear",
+    drop_frames=0.2,
+    drop_hand=1.0,
+)
 SEEDS = st.integers(0, 10_000)
 
 
@@ -51,9 +66,12 @@ def test_settings_of_zero_change_nothing(seed: int) -> None:
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("augmentation", [STRONG, EVERYTHING], ids=["strong", "everything"])
 @given(seed=SEEDS)
-def test_missing_points_stay_missing(dimensions: int, seed: int) -> None:
-    clip = augment(make_clip(dimensions=dimensions), STRONG, seed)
+def test_missing_points_stay_missing(
+    augmentation: Augmentation, dimensions: int, seed: int
+) -> None:
+    clip = augment(make_clip(dimensions=dimensions), augmentation, seed)
     assert np.isfinite(clip).all()
     assert not clip[clip[..., -1] == 0].any()
     assert clip.dtype == np.float32
@@ -137,3 +155,336 @@ def test_without_hands_among_the_keypoints_nothing_is_lost() -> None:
     clip = make_clip()[:, :11]
     changed = drop_hand(clip.copy(), 1.0, keypoints=body, rng=np.random.default_rng(0))
     np.testing.assert_array_equal(changed, clip)
+
+
+# ------------------------------------------------------------------------------- as it was before
+
+# What version 0.1 made of `stored_clip`, and where its random numbers had got to.
+STORED = {
+    ("speed", 2): "da1f0ad9d97ea67d",
+    ("speed", 3): "0a4f01526f63875a",
+    ("drop_frames", 2): "6210f351d1b7a87b",
+    ("drop_frames", 3): "1dfc36c1d368b920",
+    ("drop_hand", 2): "fe8de65e1304d7fc",
+    ("drop_hand", 3): "7686ea8e6f12a8f2",
+    ("indices", 2): "6e557bcc4499908e",
+    ("indices", 3): "5b79c7e8f01d3be5",
+    ("rotate", 2): "6d51cda48349402b",
+    ("rotate", 3): "ba7af396d7bf7271",
+    ("demo", 2): "c3e7c38eab651665",
+    ("demo", 3): "234fe1ec94758a4e",
+}
+SETTINGS: dict[str, Any] = {
+    "speed": {"speed": 0.3},
+    "drop_frames": {"drop_frames": 0.2},
+    "drop_hand": {"drop_hand": 1.0},
+    "indices": {"speed": 0.2, "drop_frames": 0.1, "drop_hand": 0.5},
+    "rotate": {"rotate_degrees": 15},
+    "demo": {"rotate_degrees": 10, "speed": 0.2, "drop_frames": 0.1, "drop_hand": 0.05},
+}
+
+
+def stored_clip(dimensions: int) -> NDArray[np.float16]:
+    rng = np.random.default_rng(11)
+    clip = rng.normal(size=(40, len(KEYPOINTS), dimensions + 1)).astype(np.float16)
+    clip[..., -1] = rng.random((40, len(KEYPOINTS))) > 0.2
+    clip[clip[..., -1] == 0] = 0
+    return clip
+
+
+def old_rotate(clip: Any, degrees: float, *, rng: np.random.Generator) -> Any:
+    """The rotation of version 0.1."""
+    angle = np.radians(rng.uniform(-degrees, degrees, size=2)).astype(np.float32)
+    cos, sin = np.cos(angle), np.sin(angle)
+    x, y = clip[..., 0].astype(np.float32), clip[..., 1].astype(np.float32)
+    if clip.shape[2] == 4:
+        z = clip[..., 2].astype(np.float32)
+        x, z = x * cos[1] + z * sin[1], z * cos[1] - x * sin[1]
+        clip[..., 2] = z
+    clip[..., 0], clip[..., 1] = x * cos[0] - y * sin[0], x * sin[0] + y * cos[0]
+    return clip
+
+
+@pytest.mark.parametrize(("name", "dimensions"), STORED)
+def test_the_settings_of_version_0_1_give_the_same_bytes(name: str, dimensions: int) -> None:
+    digest = hashlib.sha256()
+    for seed in range(20):
+        rng = np.random.default_rng((42, 3, seed))
+        clip = Augmentation(**SETTINGS[name])(stored_clip(dimensions), keypoints=KEYPOINTS, rng=rng)
+        digest.update(f"{clip.shape}{clip.dtype}".encode())
+        digest.update(clip.tobytes())
+        digest.update(str(rng.integers(2**60)).encode())
+    if digest.hexdigest()[:16] != STORED[name, dimensions] and "rotate_degrees" in SETTINGS[name]:
+        # Another processor may round sines otherwise: then the old code must do so too.
+        rng, old_rng = np.random.default_rng(5), np.random.default_rng(5)
+        new = rotate(stored_clip(dimensions), 15, rng=rng)
+        old = old_rotate(stored_clip(dimensions), 15, rng=old_rng)
+        assert new.tobytes() == old.tobytes()
+        assert rng.integers(2**60) == old_rng.integers(2**60)
+    else:
+        assert digest.hexdigest()[:16] == STORED[name, dimensions]
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_a_rotation_rounds_as_that_of_version_0_1(dimensions: int, dtype: Any) -> None:
+    clip = stored_clip(dimensions).astype(dtype)
+    for seed in range(5):
+        old = old_rotate(clip.copy(), 40, rng=np.random.default_rng(seed))
+        new = rotate(clip.copy(), 40, rng=np.random.default_rng(seed))
+        assert new.tobytes() == old.tobytes()
+
+
+def test_a_setting_that_is_off_draws_nothing() -> None:
+    rng, untouched = np.random.default_rng(1), np.random.default_rng(1)
+    Augmentation(speed_resampling="linear")(make_clip(), keypoints=KEYPOINTS, rng=rng)
+    assert rng.integers(2**60) == untouched.integers(2**60)
+
+
+# ------------------------------------------------------------------------------- planes
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_planes_and_back_is_the_clip_itself(dimensions: int) -> None:
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    every = every[np.isfinite(every)]
+    clip = np.resize(every, (len(every) // 40, 10, dimensions + 1))
+    planes = to_planes(clip)
+    assert planes.shape == (dimensions + 1, *clip.shape[:2])
+    np.testing.assert_array_equal(planes[0], clip[..., 0].astype(np.float32))
+    assert from_planes(planes, clip.dtype).tobytes() == clip.tobytes()
+
+
+def test_half_precision_is_rounded_as_numpy_rounds_it() -> None:
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=99_990) * np.exp2(rng.integers(-30, 15, 99_990))
+    planes = numbers.astype(np.float32).reshape(3, -1, 11)
+    rounded = from_planes(planes, np.dtype(np.float16))
+    np.testing.assert_array_equal(rounded, planes.transpose(1, 2, 0).astype(np.float16))
+
+
+def test_a_clip_that_may_not_be_written_is_left_alone() -> None:
+    clip = stored_clip(2)
+    clip.setflags(write=False)
+    turned = rotate(clip, 30, rng=np.random.default_rng(0))
+    assert turned.flags.writeable
+    np.testing.assert_array_equal(clip, stored_clip(2))
+
+
+# ------------------------------------------------------------------------------- shape and place
+
+
+def apart(clip: Clip) -> Clip:
+    """Distances in the picture between the points of the first frame."""
+    points = clip[0, :, :2].astype(np.float64)
+    return np.linalg.norm(points[:, None] - points[None], axis=2)
+
+
+@given(seed=SEEDS)
+def test_a_scale_changes_all_distances_by_one_factor(seed: int) -> None:
+    clip = make_clip(share=0)
+    factors = apart(augment(clip, Augmentation(scale=0.3), seed)) / (apart(clip) + np.eye(53))
+    factors = factors[~np.eye(53, dtype=bool)]
+    assert factors.min() >= 0.7 - 1e-6
+    assert factors.max() <= 1.3 + 1e-6
+    assert np.ptp(factors) < 1e-3
+
+
+@given(seed=SEEDS)
+def test_a_scale_changes_depth_by_the_same_factor(seed: int) -> None:
+    clip = make_clip(dimensions=3, share=0)
+    scaled = augment(clip, Augmentation(scale=0.3), seed)
+    factors = scaled[..., :3] / clip[..., :3]
+    np.testing.assert_allclose(factors, factors[0, 0, 0], rtol=1e-4)
+
+
+@given(seed=SEEDS)
+def test_a_shear_keeps_straight_lines_straight_and_their_middles(seed: int) -> None:
+    clip = make_clip(share=0)
+    clip[:, 2, :2] = (clip[:, 0, :2] + clip[:, 1, :2]) / 2
+    sheared = augment(clip, Augmentation(shear=0.3), seed)
+    np.testing.assert_allclose(
+        sheared[:, 2, :2], (sheared[:, 0, :2] + sheared[:, 1, :2]) / 2, atol=1e-5
+    )
+    moved = sheared[..., 0] - clip[..., 0]
+    assert (np.abs(moved) <= 0.3 * np.abs(clip[..., 1]) + 1e-6).all()  # x moves as y says
+
+
+@pytest.mark.parametrize("normalize", ["shoulders", "none"])
+@given(seed=SEEDS)
+def test_a_shift_moves_all_points_alike(normalize: Any, seed: int) -> None:
+    clip = make_clip(share=0)
+    rng = np.random.default_rng(seed)
+    moved = Augmentation(shift=0.5)(clip.copy(), keypoints=KEYPOINTS, rng=rng, normalize=normalize)
+    ways = (moved - clip)[..., :2]
+    np.testing.assert_allclose(ways, np.broadcast_to(ways[0, 0], ways.shape), atol=1e-5)
+    assert np.abs(ways).max() <= 0.5 + 1e-5
+    assert np.abs(ways).max() > 0
+
+
+@pytest.mark.parametrize("normalize", ["parts", "box"])
+def test_a_shift_leaves_hands_at_origins_of_their_own(normalize: Any) -> None:
+    clip = make_clip(share=0)
+    rng = np.random.default_rng(3)
+    moved = Augmentation(shift=0.5)(clip.copy(), keypoints=KEYPOINTS, rng=rng, normalize=normalize)
+    hands = [*PARTS.left_hand, *PARTS.right_hand]
+    np.testing.assert_array_equal(moved[:, hands], clip[:, hands])
+    assert (moved[:, list(PARTS.body), :2] != clip[:, list(PARTS.body), :2]).all()
+
+
+@pytest.mark.parametrize("normalize", ["shoulders", "parts", "box"])
+@given(seed=SEEDS)
+def test_mapping_a_clip_is_mapping_the_picture(normalize: Any, seed: int) -> None:
+    """Hands by their wrists and the body by its shoulders: a mapped picture gives the mapped clip."""
+    pose = make_pose(frames=3, keypoints=get_keypoint_set("upper_body_hands_face").keypoints)
+    recipe = PoseRecipe("upper_body_hands_face", normalize)
+    augmentation = Augmentation(rotate_degrees=20, shear=0.1, scale=0.2)
+    clip = recipe.pack(pose).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    mapped = augmentation(clip.copy(), keypoints=recipe.names, rng=rng, normalize=normalize)
+    mapped, clip = mapped[..., :2], clip[..., :2]
+    for part in (PARTS.left_hand, PARTS.right_hand, PARTS.body):
+        points = list(part)
+        before, after = clip[:, points], mapped[:, points]
+        matrix = np.linalg.lstsq(before.reshape(-1, 2), after.reshape(-1, 2), rcond=None)[0]
+        np.testing.assert_allclose(before @ matrix, after, atol=1e-4)
+        if part is PARTS.left_hand:
+            one = matrix
+        np.testing.assert_allclose(matrix, one, atol=1e-3)
+
+
+# ------------------------------------------------------------------------------- mirror
+
+MIRROR = Augmentation(mirror=1.0)
+
+
+@pytest.mark.parametrize("name", ["upper_body_hands_face", "uni_sign", "reduced_holistic", "all"])
+@pytest.mark.parametrize("normalize", ["shoulders", "parts", "box"])
+def test_a_mirrored_clip_is_the_clip_of_the_mirrored_picture(name: str, normalize: Any) -> None:
+    names = get_keypoint_set("all").keypoints
+    pose = make_pose(frames=3, keypoints=names)
+    swap = [names.index(mirror_name(point)) for point in names]
+    picture = make_pose(frames=3, keypoints=names)
+    picture.data[:] = pose.data[:, swap]
+    picture.data[..., 0] = 500 - picture.data[..., 0]
+    recipe = PoseRecipe(name, normalize)
+    rng = np.random.default_rng(0)
+    clip = recipe.pack(pose).astype(np.float32)
+    mirrored = MIRROR(clip, keypoints=recipe.names, rng=rng, normalize=normalize)
+    np.testing.assert_allclose(mirrored, recipe.pack(picture).astype(np.float32), atol=5e-3)
+
+
+def test_a_mirror_of_a_mirror_is_the_clip() -> None:
+    np.testing.assert_array_equal(augment(augment(make_clip(), MIRROR, 0), MIRROR, 1), make_clip())
+
+
+def test_points_without_a_mirror_image_among_the_keypoints_become_missing() -> None:
+    keypoints = get_keypoint_set("youtube_asl").keypoints
+    clip = np.ones((4, 85, 3), np.float16)
+    mirrored = MIRROR(clip, keypoints=keypoints, rng=np.random.default_rng(0))
+    lost = [keypoints.index(f"FACE_LANDMARKS.{i}") for i in (37, 82, 178, 181)]
+    assert not mirrored[:, lost].any()
+    assert mirrored[..., -1].sum() == 4 * (85 - 4)
+
+
+def test_clips_are_mirrored_as_often_as_asked_for() -> None:
+    clip = make_clip(frames=1, share=0)
+    sometimes = Augmentation(mirror=0.3)
+    seen = [not np.array_equal(augment(clip, sometimes, seed), clip) for seed in range(1000)]
+    assert np.mean(seen) == pytest.approx(0.3, abs=0.045)  # three standard deviations
+
+
+# ------------------------------------------------------------------------------- errors of detectors
+
+
+def test_noise_has_the_size_asked_for_and_is_new_in_every_frame() -> None:
+    clip = make_clip(frames=200, share=0)
+    noise = (augment(clip, Augmentation(joint_noise=0.1), 1) - clip)[..., :2]
+    assert noise.std() == pytest.approx(0.1, rel=0.03)
+    assert noise.mean() == pytest.approx(0, abs=0.003)
+    by_frame = noise.reshape(200, -1)
+    nearby = [np.corrcoef(by_frame[i], by_frame[i + 1])[0, 1] for i in range(199)]
+    assert np.abs(np.mean(nearby)) < 0.05
+    x_and_y = np.corrcoef(noise[..., 0].ravel(), noise[..., 1].ravel())[0, 1]
+    assert abs(x_and_y) < 0.05
+
+
+def test_noise_reaches_every_coordinate_of_long_clips() -> None:
+    clip = np.ones((900, 600, 4), np.float32)  # more numbers than the supply usually has
+    noisy = Augmentation(joint_noise=0.1)(clip.copy(), keypoints=(), rng=np.random.default_rng(0))
+    assert (noisy[..., :3] != 1).mean() > 0.999
+    np.testing.assert_array_equal(noisy[..., 3], clip[..., 3])
+
+
+@given(seed=SEEDS)
+def test_an_outlier_stands_where_another_point_of_its_part_is(seed: int) -> None:
+    clip = make_clip()
+    changed = augment(clip, Augmentation(outliers=0.1), seed)
+    np.testing.assert_array_equal(changed[..., -1], clip[..., -1])
+    parts = [PARTS.body, PARTS.left_hand, PARTS.right_hand]
+    part_of = {point: part for part in parts for point in part}
+    for frame, point in zip(*np.nonzero((changed != clip).any(axis=2)), strict=True):
+        part = clip[frame, list(part_of[point])]
+        assert (np.abs(part - changed[frame, point]).max(axis=1) == 0).any()
+
+
+def test_as_many_outliers_as_asked_for() -> None:
+    clip = make_clip(frames=300, share=0)
+    changed = (augment(clip, Augmentation(outliers=0.05), 0) != clip).any(axis=2)
+    assert changed.mean() == pytest.approx(0.05, abs=0.01)  # a few are taken for themselves
+
+
+# ------------------------------------------------------------------------------- speed
+
+
+@pytest.mark.parametrize("resampling", ["nearest", "linear"])
+@given(seed=SEEDS, frames=st.integers(1, 50), share=st.floats(0.01, 0.9))
+def test_both_ways_of_resampling_play_for_equally_long(
+    resampling: Any, seed: int, frames: int, share: float
+) -> None:
+    clip = numbered_clip(frames)
+    rng = np.random.default_rng(seed)
+    played = change_speed(clip, share, rng=rng, resampling=resampling)[:, 0, 0]
+    one = change_speed(clip, share, rng=np.random.default_rng(seed))[:, 0, 0]
+    assert len(played) == len(one)
+    assert np.abs(played - one).max() <= 0.5
+    assert (np.diff(played) >= 0).all()
+
+
+@given(seed=SEEDS)
+def test_linear_resampling_keeps_even_motion_even(seed: int) -> None:
+    clip = numbered_clip(30)
+    clip[..., -1] = 1
+    rng = np.random.default_rng(seed)
+    steps = np.diff(change_speed(clip, 0.5, rng=rng, resampling="linear")[:, 0, 0])
+    assert np.ptp(steps) < 1e-4
+
+
+@pytest.mark.parametrize("frames", [1, 2, 30])
+def test_linear_resampling_is_the_resampling_of_poses(frames: int) -> None:
+    """`poses.transforms.resample` takes times by the frame rate; here the ends stay the ends."""
+    pose = make_pose(frames=60)
+    pose.confidence[np.random.default_rng(3).random(pose.confidence.shape) < 0.2] = 0
+    pose.data[pose.confidence == 0] = 0
+    half = resample(pose, 50.0)  # every second frame is one of the pose
+    clip = np.concatenate([pose.data, pose.confidence[..., None]], axis=2)
+
+    class Fixed:
+        def uniform(self, low: float, high: float) -> float:
+            return 60 / 119
+
+    fixed: Any = Fixed()
+    played = change_speed(clip, 0.9, rng=fixed, resampling="linear")
+    wanted = np.concatenate([half.data, half.confidence[..., None]], axis=2)
+    assert len(played) == 119
+    np.testing.assert_allclose(played, wanted[:119], atol=1e-3)
+
+
+def test_linear_resampling_never_blends_with_a_missing_point() -> None:
+    clip = np.ones((9, 1, 3), np.float32)
+    clip[4] = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        played = change_speed(clip.copy(), 0.9, rng=rng, resampling="linear")
+        assert set(played[..., :2].ravel().tolist()) <= {0.0, 1.0}
+        np.testing.assert_array_equal(played[..., 0], played[..., 2])

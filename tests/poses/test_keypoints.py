@@ -1,7 +1,12 @@
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from pose_format import Pose
+from pose_format.utils.generic import reduce_holistic
+
+from conftest import make_pose
 from signseq.errors import PoseError
 from signseq.poses.keypoints import (
     BODY_POINTS,
@@ -12,8 +17,13 @@ from signseq.poses.keypoints import (
     mirror_name,
     skeleton_edges,
 )
+from signseq.poses.sequence import write_pose
+from signseq.poses.skeletons import SKELETONS
 
-MIRRORED = ("hands", "upper_body_hands", "upper_body_hands_face")
+MIRRORED = (
+    *("hands", "upper_body_hands", "upper_body_hands_face", "youtube_asl_104", "uni_sign"),
+    *("reduced_holistic", "all"),
+)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +33,9 @@ MIRRORED = ("hands", "upper_body_hands", "upper_body_hands_face")
         ("upper_body_hands", 53),  # 11 of the body
         ("upper_body_hands_face", 80),  # 27 of the face
         ("youtube_asl", 85),  # arXiv:2306.15162: "85 of 543 landmarks"
+        ("youtube_asl_104", 104),  # 208 numbers a frame
+        ("uni_sign", 69),  # arXiv:2501.15187
+        ("reduced_holistic", 178),
         ("all", 543),  # MediaPipe Holistic: 33 + 468 + 21 + 21
     ],
 )
@@ -31,11 +44,36 @@ def test_a_set_has_as_many_points_as_its_source_says(name: str, count: int) -> N
     assert len(keypoints) == len(set(keypoints)) == count
 
 
+def test_the_points_of_uni_sign_are_those_that_its_code_takes_of_coco_wholebody() -> None:
+    """github.com/ZechengLi19/Uni-Sign, datasets.py, load_part_kp."""
+    numbers = [
+        *(0, *range(3, 11)),
+        *range(91, 133),
+        *(*range(23, 40, 2), *range(83, 91), 53),
+    ]
+    names = SKELETONS["coco_wholebody"].names
+    assert get_keypoint_set("uni_sign").keypoints == tuple(names[i] for i in numbers)
+
+
+def test_the_reduced_points_are_those_that_pose_format_leaves(tmp_path: Path) -> None:
+    pose = make_pose(frames=1, keypoints=SKELETONS["mediapipe_holistic_world"].names)
+    write_pose(tmp_path / "a.pose", pose)
+    reduced = reduce_holistic(Pose.read((tmp_path / "a.pose").read_bytes()))
+    left = [f"{part.name}.{point}" for part in reduced.header.components for point in part.points]
+    assert get_keypoint_set("reduced_holistic").keypoints == tuple(left)
+
+
+def test_only_four_points_of_youtube_asl_have_no_mirror_image_in_it() -> None:
+    keypoints = get_keypoint_set("youtube_asl").keypoints
+    alone = [name for name in keypoints if mirror_name(name) not in keypoints]
+    assert alone == [f"FACE_LANDMARKS.{i}" for i in (37, 82, 178, 181)]
+
+
 def test_a_body_has_33_points_and_a_hand_21() -> None:
     assert (len(BODY_POINTS), len(HAND_POINTS)) == (33, 21)  # MediaPipe's counts
 
 
-@pytest.mark.parametrize("name", [*MIRRORED[:2], "upper_body_hands_face"])
+@pytest.mark.parametrize("name", [*MIRRORED[:3], "uni_sign", "reduced_holistic"])
 def test_smaller_sets_are_part_of_all(name: str) -> None:
     assert set(get_keypoint_set(name).keypoints) <= set(get_keypoint_set("all").keypoints)
 
@@ -110,8 +148,8 @@ def test_the_mirror_swaps_left_and_right(point: str, other: str) -> None:
 
 
 def test_a_face_point_without_a_known_partner_is_an_error() -> None:
-    with pytest.raises(PoseError, match=r"No mirror image is known.*'FACE_LANDMARKS\.5'"):
-        mirror_name("FACE_LANDMARKS.5")
+    with pytest.raises(PoseError, match=r"No mirror image is known.*'FACE_LANDMARKS\.999'"):
+        mirror_name("FACE_LANDMARKS.999")
 
 
 def test_an_unknown_set_names_the_nearest() -> None:

@@ -11,11 +11,20 @@ from hypothesis import strategies as st
 
 from conftest import KEYPOINTS, make_pose
 from signseq.errors import PoseError
-from signseq.poses.keypoints import NOSE, SHOULDERS, WRISTS, find_parts, get_keypoint_set
+from signseq.poses.keypoints import (
+    NOSE,
+    SHOULDERS,
+    UNI_SIGN_BODY,
+    WRISTS,
+    find_parts,
+    get_keypoint_set,
+)
 from signseq.poses.sequence import PoseFile, PoseSequence, write_pose
 from signseq.poses.transforms import (
     PoseRecipe,
+    fill_gaps,
     mask_unusable,
+    normalize_box,
     normalize_parts,
     normalize_shoulders,
     resample,
@@ -26,6 +35,10 @@ FACE_KEYPOINTS = get_keypoint_set("upper_body_hands_face").keypoints
 LEFT, RIGHT = (KEYPOINTS.index(name) for name in SHOULDERS)
 PARTS = find_parts(KEYPOINTS)
 NORMALIZERS = pytest.mark.parametrize("normalize", [normalize_shoulders, normalize_parts])
+ALL_NORMALIZERS = pytest.mark.parametrize(
+    "normalize", [normalize_shoulders, normalize_parts, normalize_box]
+)
+BOX = [KEYPOINTS.index(f"POSE_LANDMARKS.{point}") for point in UNI_SIGN_BODY]
 
 
 def moving_pose(positions: list[float], *, fps: float = 25.0) -> PoseSequence:
@@ -122,7 +135,7 @@ def test_depth_does_not_count_for_the_shoulder_width() -> None:
     np.testing.assert_allclose(normal[:, LEFT, 0] - normal[:, RIGHT, 0], 1, atol=1e-6)
 
 
-@NORMALIZERS
+@ALL_NORMALIZERS
 @given(
     shift=st.tuples(*[st.floats(-1000, 1000)] * 3),
     scale=st.floats(0.05, 20),
@@ -139,7 +152,7 @@ def test_where_and_how_large_a_person_is_does_not_matter(
     np.testing.assert_allclose(normalize(moved).data, normalize(pose).data, atol=2e-3)
 
 
-@NORMALIZERS
+@ALL_NORMALIZERS
 def test_missing_points_stay_missing_and_at_zero(normalize: Any) -> None:
     pose = mask_unusable(with_missing(make_pose(keypoints=FACE_KEYPOINTS)))
     normal = normalize(pose)
@@ -226,11 +239,166 @@ def test_parts_without_their_origin_among_the_keypoints_are_an_error() -> None:
         normalize_parts(make_pose(keypoints=names))
 
 
-@NORMALIZERS
+@ALL_NORMALIZERS
 def test_normalising_leaves_its_input_unchanged(normalize: Any) -> None:
     pose = make_pose()
     normalize(pose)
     np.testing.assert_array_equal(pose.data, make_pose().data)
+    np.testing.assert_array_equal(pose.confidence, make_pose().confidence)
+
+
+# ------------------------------------------------------------------------------- the box of Uni-Sign
+
+
+def crop_scale(points: Any, threshold: float) -> tuple[Any, float]:
+    """What Uni-Sign's function of this name computes for x, y and score, without its clipping."""
+    sure = points[points[..., 2] > threshold][:, :2]
+    low, high = sure.min(axis=0), sure.max(axis=0)
+    scale = (high - low).max()
+    corner = (low + high - scale) / 2
+    return ((points[..., :2] - corner) / scale - 0.5) * 2, scale
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_box_is_what_uni_sign_computes(seed: int) -> None:
+    names = get_keypoint_set("uni_sign").keypoints
+    pose = make_pose(seed=seed, keypoints=names)
+    rng = np.random.default_rng(seed)
+    pose.confidence[:] = rng.uniform(0.05, 1, pose.confidence.shape)
+    flat = replace(pose, data=pose.data[..., :2])
+    normal, parts = normalize_box(flat), find_parts(names)
+    sure = pose.confidence > 0.3
+    scored = np.concatenate([flat.data, flat.confidence[..., None]], axis=2)
+    body, scale = crop_scale(scored[:, list(parts.body)], 0.3)
+    expected = np.zeros_like(flat.data)
+    expected[:, list(parts.body)] = body
+    for part, origin in ((parts.left_hand, 0), (parts.right_hand, 0), (parts.face, -1)):
+        own = flat.data[:, list(part)]
+        expected[:, list(part)] = np.clip((own - own[:, [origin]]) / scale, -1, 1)
+    np.testing.assert_allclose(normal.data[sure], expected[sure], atol=1e-4)
+    np.testing.assert_array_equal(normal.confidence, np.where(sure, pose.confidence, 0))
+    assert not normal.data[~sure].any()
+
+
+def test_the_upper_body_fills_the_box() -> None:
+    normal = normalize_box(make_pose())
+    body = normal.data[:, BOX, :2]
+    assert np.abs(body).max() == pytest.approx(1, abs=1e-5)
+    spans = body.max(axis=(0, 1)) - body.min(axis=(0, 1))
+    assert spans.max() == pytest.approx(2, abs=1e-5)
+
+
+def test_unsure_points_do_not_change_the_box() -> None:
+    pose = make_pose()
+    far = replace(pose, data=pose.data.copy(), confidence=pose.confidence.copy())
+    far.data[5, BOX[0]], far.confidence[5, BOX[0]] = 5000, 0.3
+    kept = far.confidence > 0.3
+    np.testing.assert_array_equal(normalize_box(far).data[kept], normalize_box(pose).data[kept])
+    assert normalize_box(far).confidence[5, BOX[0]] == 0
+
+
+def test_legs_lie_outside_the_box_and_leave_it_as_it_is() -> None:
+    names = (*KEYPOINTS, "POSE_LANDMARKS.LEFT_ANKLE")
+    pose = make_pose(keypoints=names)
+    pose.data[:, -1] = (250, 2000, 0)
+    normal = normalize_box(pose)
+    assert normal.data[:, -1, 1].min() > 3
+    rest = PoseSequence(pose.data[:, :-1], pose.confidence[:, :-1], 25.0, KEYPOINTS)
+    np.testing.assert_array_equal(normal.data[:, :-1], normalize_box(rest).data)
+
+
+def test_a_body_without_sure_points_has_no_box() -> None:
+    pose = make_pose()
+    pose.confidence[:, BOX] = 0.3
+    pose.confidence[0, BOX[:3]] = 1
+    with pytest.raises(PoseError, match=r"Fewer than four points.*confidence over 0\.3"):
+        normalize_box(pose)
+
+
+def test_an_upper_body_on_one_spot_is_an_error() -> None:
+    pose = make_pose()
+    pose.data[:, BOX] = 7
+    with pytest.raises(PoseError, match="upper body lies on one spot"):
+        normalize_box(pose)
+
+
+def test_the_box_is_read_though_only_hands_are_kept(tmp_path: Path) -> None:
+    recipe = PoseRecipe(keypoints="hands", normalize="box")
+    raw = recipe.read(write_file(tmp_path / "a.pose", make_pose()))
+    whole = PoseRecipe(keypoints="upper_body_hands", normalize="box").pack(make_pose())
+    np.testing.assert_array_equal(recipe.pack(raw), whole[:, 11:])
+
+
+# ------------------------------------------------------------------------------- gaps
+
+
+def gappy_pose(values: str, *, fps: float = 25.0) -> PoseSequence:
+    """One point at 10 times the frame's number; a dot is a frame that misses it."""
+    pose = moving_pose([10.0 * i for i in range(len(values))], fps=fps)
+    pose.confidence[:, 0] = [value != "." for value in values]
+    pose.data[pose.confidence == 0] = -999
+    return mask_unusable(pose)
+
+
+@pytest.mark.parametrize(
+    ("values", "frames", "filled"),
+    [
+        ("1.1", 1, "1f1"),
+        ("1..1", 1, "1..1"),  # too long
+        ("1..1", 2, "1ff1"),
+        (".1.1.", 9, ".1f1."),  # nothing before the first, nothing after the last
+        ("1..1.1...1", 2, "1ff1f1...1"),
+        ("1.1", 0, "1.1"),
+        ("...", 9, "..."),
+        ("111", 9, "111"),
+    ],
+)
+def test_short_gaps_are_filled_and_no_others(values: str, frames: int, filled: str) -> None:
+    pose = fill_gaps(gappy_pose(values), frames)
+    expected = {"1": 1.0, "f": 0.5, ".": 0.0}
+    assert pose.confidence[:, 0].tolist() == [expected[value] for value in filled]
+    places = [0.0 if value == "." else 10.0 * i for i, value in enumerate(filled)]
+    np.testing.assert_allclose(pose.data[:, 0, 0], places, atol=1e-4)
+
+
+def test_a_filled_point_is_never_surer_than_its_neighbours() -> None:
+    pose = gappy_pose("1.1.1")
+    pose.confidence[[0, 2, 4], 0] = (0.2, 0.9, 0.8)
+    assert fill_gaps(pose, 1).confidence[:, 0].tolist() == pytest.approx([0.2, 0.2, 0.9, 0.5, 0.8])
+
+
+@given(seed=st.integers(0, 50), frames=st.integers(0, 6))
+def test_filling_gaps_changes_no_seen_point_and_fills_each_point_by_itself(
+    seed: int, frames: int
+) -> None:
+    pose = mask_unusable(with_missing(make_pose(frames=20), seed=seed, share=0.5))
+    filled = fill_gaps(pose, frames)
+    seen = pose.confidence > 0
+    np.testing.assert_array_equal(filled.data[seen], pose.data[seen])
+    np.testing.assert_array_equal(filled.confidence[seen], pose.confidence[seen])
+    for point in range(0, len(KEYPOINTS), 9):
+        alone = PoseSequence(
+            pose.data[:, [point]], pose.confidence[:, [point]], 25.0, (KEYPOINTS[point],)
+        )
+        np.testing.assert_array_equal(fill_gaps(alone, frames).data[:, 0], filled.data[:, point])
+
+
+def test_a_recipe_fills_gaps_before_it_normalises() -> None:
+    pose = make_pose()
+    pose.confidence[4, PARTS.left_hand[0]] = 0  # the wrist, without which the hand has no origin
+    left = list(PARTS.left_hand)
+    without = PoseRecipe("upper_body_hands").pack(pose)
+    filled = PoseRecipe("upper_body_hands", fill_gaps=1).pack(pose)
+    assert not without[4, left].any()
+    assert (filled[4, left, -1] == [0.5, *[1.0] * 20]).all()
+    np.testing.assert_array_equal(np.delete(filled, 4, 0), np.delete(without, 4, 0))
+
+
+def test_filled_points_count_for_the_box() -> None:
+    pose = make_pose()
+    pose.confidence[4, BOX[0]] = 0
+    packed = PoseRecipe("upper_body_hands", "box", fill_gaps=1).pack(pose)
+    assert packed[4, BOX[0], -1] == 0.5
 
 
 # ------------------------------------------------------------------------------- resample
@@ -284,6 +452,23 @@ def test_a_missing_frame_is_missing_around_it_and_moves_nothing() -> None:
 
 
 # ------------------------------------------------------------------------------- recipe
+
+
+def test_settings_of_later_versions_are_facts_only_where_they_are_on() -> None:
+    """Or the stores and digests of earlier versions would be of no use."""
+    earlier = {"keypoints": "hands", "normalize": "parts", "fps": None, "dimensions": 2}
+    recipe = PoseRecipe(keypoints="hands")
+    assert recipe.facts() == earlier
+    assert list(recipe.facts()) == list(earlier)
+    assert PoseRecipe(**earlier) == recipe
+    filling = replace(recipe, fill_gaps=3)
+    assert filling.facts() == earlier | {"fill_gaps": 3}
+    assert PoseRecipe(**filling.facts()) == filling
+
+
+def test_a_recipe_keeps_the_estimator_of_a_pose() -> None:
+    pose = replace(make_pose(), estimator="openpose")
+    assert PoseRecipe("upper_body_hands", fps=10).apply(pose).estimator == "openpose"
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from signseq.errors import ConfigError, DataError
 from signseq.metrics import score
 from signseq.training.run import build_parts, train
-from signseq.training.trainer import build_trainer, label_encoder
+from signseq.training.trainer import build_trainer
 from signseq.translation import Translator
 
 CLIPS = 96
@@ -17,6 +17,7 @@ def trainer_for(config):
     torch.manual_seed(config.seed)
     parts = build_parts(config)
     fields = {name: getattr(parts, name) for name in ("dataset", "sampler", "val_store")}
+    fields["targets"] = parts.text_side.targets
     return build_trainer(config, parts.model, parts.tokenizer, **fields)
 
 
@@ -117,9 +118,10 @@ def test_validation_loss_is_the_mean_over_tokens_without_smoothing(run_config):
 
 
 def test_labels_are_cut_at_max_length_and_end_with_the_end_token(run_config):
-    tokenizer = trainer_for(run_config()).processing_class
+    trainer = trainer_for(run_config("data.max_length=4"))
+    tokenizer = trainer.processing_class
 
-    [ids] = label_encoder(tokenizer, 4)(["we eat bread"])
+    [ids] = trainer.targets([("we eat some bread", None)])
 
     assert len(ids) == 4
     assert ids[-1] == tokenizer.eos_token_id

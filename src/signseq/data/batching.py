@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, TypedDict, cast
+from typing import Any, TypedDict, TypeVar, cast
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ __all__ = [
 BUCKET_GROWTH = 1.1  # clips in a bucket differ in length by at most this factor
 NO_LABEL = -100  # what the loss leaves out, by torch's convention
 
+Text = TypeVar("Text")
 Key = tuple[int, int]  # (epoch, clip): all that a clip's augmentation depends on, besides the seed
 
 
@@ -80,12 +81,12 @@ class TokenTexts(Sequence[NDArray[np.int32]]):
     """The token ids of many texts, end to end in one array: 4 bytes a token are all it takes.
 
     Args:
-        texts: The texts, in order.
+        texts: The texts, in order, or whatever `encode` takes.
         encode: Turns a list of texts into lists of token ids; called a thousand at a time.
     """
 
     def __init__(
-        self, texts: Iterable[str], encode: Callable[[list[str]], list[list[int]]]
+        self, texts: Iterable[Text], encode: Callable[[list[Text]], list[list[int]]]
     ) -> None:
         source = iter(texts)
         ids, lengths = array("i"), array("q", [0])
@@ -149,7 +150,8 @@ class ClipDataset(Dataset[Clip]):
             rng = np.random.default_rng((self.seed, epoch, number))
             phase = int(rng.integers(min(self.step_frames, len(poses))))
             own = poses[phase :: self.step_frames][: self.max_frames].copy()  # not the store's
-            changed = self.augmentation(own, keypoints=self.store.recipe.names, rng=rng)
+            names, normalize = self.store.recipe.names, self.store.recipe.normalize
+            changed = self.augmentation(own, keypoints=names, rng=rng, normalize=normalize)
             poses = cast(NDArray[np.float16], changed[: self.max_frames])
         else:
             poses = poses[:: self.step_frames][: self.max_frames]

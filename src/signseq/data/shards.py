@@ -10,7 +10,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from signseq.data.examples import Example
 from signseq.data.store import FORMAT, INDEX
 from signseq.errors import DataError, PoseError
-from signseq.poses.sequence import PoseFile
+from signseq.poses.sources.opening import open_poses, stamp_poses
 from signseq.poses.transforms import PoseRecipe
 
 __all__ = [
@@ -40,6 +39,10 @@ __all__ = [
 ]
 
 CLIPS_PER_SHARD = 256  # a killed run loses at most this many clips a process
+SUMMED = (
+    *("clips", "frames", "seconds", "several_people", "missing_frames", "ends_outside"),
+    *("without_hands", "unusable_points"),
+)
 
 
 @dataclass
@@ -53,8 +56,11 @@ class ShardReport:
         seconds: How long they last.
         skipped: (uid, file, reason) of those that were not packed.
         several_people: Clips with more than one person; the most visible one was taken.
+        missing_frames: Frames whose own file is not there, treated as showing nobody.
+        ends_outside: Clips whose table ends them more than a second after their file ends.
         without_hands: Clips in which no hand is ever visible.
         unusable_points: Points with NaN, infinite or absurd coordinates, treated as missing.
+        estimators: Clips of each family of pose estimators, where known.
         sums: Count, sum and sum of squares of the visible points, (3, K, C).
     """
 
@@ -64,8 +70,11 @@ class ShardReport:
     seconds: float = 0.0
     skipped: list[tuple[str, str, str]] = field(default_factory=list)
     several_people: int = 0
+    missing_frames: int = 0
+    ends_outside: int = 0
     without_hands: int = 0
     unusable_points: int = 0
+    estimators: dict[str, int] = field(default_factory=dict)
     sums: Any = None
 
 
@@ -83,14 +92,13 @@ def faults_named(place: Path) -> Iterator[None]:
 
 def shard_digest(examples: Sequence[Example], recipe: PoseRecipe) -> str:
     """Identify what a shard is made of: recipe, rows, and size and time of each file."""
-    digest = hashlib.sha256(json.dumps([FORMAT, asdict(recipe), recipe.names]).encode())
+    digest = hashlib.sha256(json.dumps([FORMAT, recipe.facts(), recipe.names]).encode())
     for example in examples:
-        try:
-            stat = os.stat(example.pose_path)
-            stamp = f"{stat.st_size} {stat.st_mtime_ns}"
-        except OSError:
-            stamp = "missing"
-        digest.update(f"{example!r} {stamp}\n".encode())
+        stamp = stamp_poses(
+            example.pose_path, member=example.pose_member, pose_format=example.pose_format
+        )
+        details = "".join(f" {part}" for part in (example.pose_member, example.manner) if part)
+        digest.update(f"{example!r} {stamp}{details}\n".encode())
     return digest.hexdigest()
 
 
@@ -119,7 +127,7 @@ def write_shard(
                 try:
                     packed, seconds = _pack(example, recipe, report)
                 except PoseError as fault:
-                    report.skipped.append((example.id, example.pose_path, str(fault)))
+                    report.skipped.append((example.id, example.place, str(fault)))
                     continue
                 pose_file.write(packed.tobytes())
                 line_file.write(
@@ -137,8 +145,12 @@ def _pack(
 ) -> tuple[NDArray[np.float16], float]:
     if not example.text:
         raise PoseError("The text is empty.")
-    file = PoseFile.open(example.pose_path)
-    raw = recipe.read(file, start=example.start, end=example.end)
+    source = open_poses(
+        example.pose_path, member=example.pose_member, pose_format=example.pose_format
+    )
+    first, last = source.frame_range(example.start, example.end, unit=example.time_unit)
+    file = source.read(first, last)
+    raw = recipe.read(file)
     packed = recipe.pack(raw)
     visible = packed[..., -1] > 0
     hands = [i for i, name in enumerate(recipe.names) if "_HAND_" in name]
@@ -148,10 +160,14 @@ def _pack(
         coordinates.sum(0),
         (coordinates**2).sum(0),
     ]
+    if raw.estimator is not None:
+        report.estimators[raw.estimator] = report.estimators.get(raw.estimator, 0) + 1
     report.clips += 1
     report.frames += len(packed)
     report.seconds += raw.seconds
     report.several_people += file.people > 1
+    report.missing_frames += source.count_absent(first, last)
+    report.ends_outside += source.ends_before(example.end, unit=example.time_unit)
     report.without_hands += bool(hands) and not visible[:, hands].any()
     report.unusable_points += int((~np.isfinite(raw.data).all(axis=2) & (raw.confidence > 0)).sum())
     return packed, raw.seconds
@@ -224,14 +240,9 @@ def merge_reports(reports: Sequence[ShardReport]) -> ShardReport:
     for report in reports:
         total.sums = report.sums if total.sums is None else total.sums + report.sums
         total.skipped += report.skipped
-        for name in (
-            "clips",
-            "frames",
-            "seconds",
-            "several_people",
-            "without_hands",
-            "unusable_points",
-        ):
+        for estimator, clips in report.estimators.items():
+            total.estimators[estimator] = total.estimators.get(estimator, 0) + clips
+        for name in SUMMED:
             setattr(total, name, getattr(total, name) + getattr(report, name))
     return total
 
@@ -262,7 +273,7 @@ def finish_store(
         partial.replace(folder / "index.npy")
         facts = {
             "format": FORMAT,
-            "recipe": asdict(recipe),
+            "recipe": recipe.facts(),
             "keypoints": recipe.names,
             "digest": total.digest,
             "rows": rows,

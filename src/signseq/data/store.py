@@ -78,7 +78,8 @@ def open_store(folder: Path, *, recipe: PoseRecipe | None = None) -> PoseStore:
             f"{damage}: missing or damaged. Mend the store with: signseq prepare CONFIG, or copy it again."
         )
     if recipe is not None:
-        made = facts["recipe"] | {"keypoint names": facts["keypoints"]}
+        # By way of a recipe: settings that came later have their defaults in an earlier store.
+        made = asdict(PoseRecipe(**facts["recipe"])) | {"keypoint names": facts["keypoints"]}
         wanted = asdict(recipe) | {"keypoint names": list(recipe.names)}
         differences = [name for name in wanted if made.get(name) != wanted[name]]
         if differences:
@@ -121,6 +122,11 @@ class PoseStore:
         """Frames of each clip, (N,)."""
         return cast(NDArray[np.int32], self._index["frames"])
 
+    @property
+    def estimators(self) -> tuple[str, ...]:
+        """The families of pose estimators that its clips come from; none where an earlier version wrote it."""
+        return tuple(sorted(self.facts["report"].get("estimators", {})))
+
     def clip(self, number: int) -> NDArray[np.float16]:
         """One packed clip: float16 of shape (T, K, C + 1), mapped, not copied."""
         frames, shard, offset, _ = self._index[number].item()
@@ -140,6 +146,12 @@ class PoseStore:
     def texts(self) -> Iterator[str]:
         """The sentences of all clips, in their order."""
         return (self.text(number) for number in range(len(self)))
+
+    def targets(self) -> Iterator[tuple[str, str | None]]:
+        """The sentence of each clip, and its language where the table says it."""
+        for number in range(len(self)):
+            details = self.details(number)
+            yield details["text"], details.get("target_language")
 
     def _map_shard(self, shard: int) -> tuple[NDArray[np.float16], mmap.mmap]:
         stem = self.folder / f"shard-{shard:05d}"

@@ -1,22 +1,38 @@
-"""What a checkpoint folder must hold before anything is loaded from it."""
+"""What a checkpoint folder must hold before anything is loaded from it.
+
+There are two kinds. A full checkpoint holds the whole model. An adapter checkpoint, which a run with
+`model.use_lora` leaves, holds adapters and pose encoder; the text model that they were trained on is
+loaded from where `config.yaml` says.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
+
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from signseq.errors import CheckpointError
 
-__all__ = ["MODEL_TYPE", "check_folder"]
+__all__ = [
+    "ADAPTER_CONFIG",
+    "ADAPTER_WEIGHTS",
+    "MODEL_TYPE",
+    "check_folder",
+    "has_own_code",
+    "holds_adapters",
+]
 
 MODEL_TYPE = "signseq"
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 def check_folder(folder: Path) -> None:
-    """Make sure that a folder holds a whole checkpoint of ours.
+    """Make sure that a folder holds a whole checkpoint of ours, of either kind.
 
     Raises:
-        CheckpointError: If it is missing, incomplete or of another kind.
+        CheckpointError: If it is missing, incomplete or no checkpoint of ours.
     """
     if not folder.is_dir():
         raise CheckpointError(
@@ -33,13 +49,38 @@ def check_folder(folder: Path) -> None:
         raise CheckpointError(
             f"{folder}: not a whole checkpoint ({'no weights' if config.is_file() else 'no config.json'}).{hint}"
         )
-    try:
-        settings = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as fault:
-        raise CheckpointError(f"{config}: not valid JSON; half-written, perhaps.") from fault
-    kind = settings.get("model_type") if isinstance(settings, dict) else None
+    settings = _read_settings(config)
+    kind = settings.get("model_type")
     if kind != MODEL_TYPE:
         raise CheckpointError(
             f"{folder}: a checkpoint of kind {kind!r}, not of signseq. "
             "To train on it, name it as model.name in a config."
         )
+    if _is_of_adapters(settings):
+        for name in (ADAPTER_WEIGHTS, ADAPTER_CONFIG, "config.yaml"):
+            if not (folder / name).is_file():
+                raise CheckpointError(f"{folder}: not a whole checkpoint of adapters (no {name}).")
+
+
+def holds_adapters(folder: Path) -> bool:
+    """Whether a checkpoint folder, which `check_folder` accepts, holds adapters and not a whole model."""
+    return _is_of_adapters(_read_settings(folder / "config.json"))
+
+
+def has_own_code(folder: Path) -> bool:
+    """Whether the text model of a full checkpoint is of a kind that transformers itself doesn't have."""
+    text_model = _read_settings(folder / "config.json").get("text_model") or {}
+    kind = text_model.get("model_type")
+    return bool(text_model.get("auto_map")) and kind not in CONFIG_MAPPING
+
+
+def _is_of_adapters(settings: dict[str, Any]) -> bool:
+    return settings.get("base_digest") is not None
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as fault:
+        raise CheckpointError(f"{path}: not valid JSON; half-written, perhaps.") from fault
+    return settings if isinstance(settings, dict) else {}

@@ -11,12 +11,14 @@ anything in an unpadded one.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from signseq.model.features import KeypointFeatures
 
 __all__ = ["ConvEncoder", "LinearEncoder", "PoseEncoder", "build_encoder", "output_length"]
 
@@ -32,37 +34,6 @@ class PoseEncoder(Protocol):
 def output_length(frames: int, stride: int) -> int:
     """How many embeddings T' a clip of T frames becomes."""
     return -(-frames // stride)
-
-
-class KeypointFeatures(nn.Module):
-    """Standardised coordinates and confidence of each frame; missing points become 0.
-
-    Args:
-        keypoints: K.
-        dimensions: C.
-    """
-
-    mean: Tensor
-    spread: Tensor
-
-    def __init__(self, keypoints: int, dimensions: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(keypoints, dimensions))
-        self.register_buffer("spread", torch.ones(keypoints, dimensions))
-
-    @property
-    def size(self) -> int:
-        """Features per frame."""
-        return self.mean.shape[0] * (self.mean.shape[1] + 1)
-
-    def forward(self, poses: Tensor, mask: Tensor) -> Tensor:
-        """(B, T, K, C + 1) to the same shape."""
-        poses = poses.to(self.mean.dtype)
-        confidence = poses[..., -1:]
-        seen = (confidence > 0) & mask[:, :, None, None].bool()
-        # where, not a product: padding may hold anything, NaN included
-        coordinates = torch.where(seen, (poses[..., :-1] - self.mean) / self.spread, 0)
-        return torch.cat([coordinates, torch.where(seen, confidence, 0)], dim=-1)
 
 
 class Output(nn.Module):
@@ -113,6 +84,8 @@ class LinearEncoder(nn.Module):
         embedding_size: D, the text model's width.
         scale: Root mean square that the embeddings start at.
         positions: Add sinusoidal positions.
+        channels: What to compute of the poses; see `KeypointFeatures`.
+        names: The K names of the keypoints, where a channel asks for them.
     """
 
     def __init__(
@@ -123,9 +96,11 @@ class LinearEncoder(nn.Module):
         embedding_size: int,
         scale: float = 1.0,
         positions: bool = False,
+        channels: Sequence[str] = (),
+        names: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        self.features = KeypointFeatures(keypoints, dimensions)
+        self.features = KeypointFeatures(keypoints, dimensions, channels=channels, names=names)
         self.output = Output(self.features.size, embedding_size, scale=scale, positions=positions)
 
     def forward(self, poses: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,6 +121,8 @@ class ConvEncoder(nn.Module):
         width: Channels between the convolutions.
         kernel: Frames that each convolution sees, odd.
         dropout: Probability.
+        channels: What to compute of the poses; see `KeypointFeatures`.
+        names: The K names of the keypoints, where a channel asks for them.
     """
 
     def __init__(
@@ -160,9 +137,11 @@ class ConvEncoder(nn.Module):
         width: int = 256,
         kernel: int = 5,
         dropout: float = 0.0,
+        channels: Sequence[str] = (),
+        names: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        self.features = KeypointFeatures(keypoints, dimensions)
+        self.features = KeypointFeatures(keypoints, dimensions, channels=channels, names=names)
         self.steps = steps = [2] * int(math.log2(stride)) or [1]
         sizes = [self.features.size] + [width] * len(steps)
         self.convolutions = nn.ModuleList(
@@ -189,6 +168,7 @@ def build_encoder(
     keypoints: int,
     dimensions: int,
     embedding_size: int,
+    names: Sequence[str] = (),
 ) -> LinearEncoder | ConvEncoder:
     """Build the pose encoder that a checkpoint's config describes.
 
@@ -197,6 +177,7 @@ def build_encoder(
         keypoints: K.
         dimensions: C.
         embedding_size: D.
+        names: The K names of the keypoints, where the settings name channels that ask for them.
     """
     settings = dict(settings)
     encoders: dict[str, type[LinearEncoder] | type[ConvEncoder]] = {
@@ -204,5 +185,5 @@ def build_encoder(
         "conv": ConvEncoder,
     }
     return encoders[settings.pop("type")](
-        keypoints, dimensions, embedding_size=embedding_size, **settings
+        keypoints, dimensions, embedding_size=embedding_size, names=names, **settings
     )

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from signseq.errors import ModelError
+from signseq.model.architectures import vocabulary_size
 from signseq.model.sign_translation import SignTranslationModel
 
 __all__ = ["check_for_leaks", "leaves_parameters_unused"]
@@ -22,7 +23,7 @@ def check_for_leaks(model: SignTranslationModel) -> None:
     model.train(False)
     device = next(model.parameters()).device
     poses, mask = _random_clip(model, frames=12)
-    tokens = torch.full((1, 4), min(5, model.text_model.config.vocab_size - 1), device=device)
+    tokens = torch.full((1, 4), min(5, vocabulary_size(model.text_model.config) - 1), device=device)
     later = tokens.clone()
     later[:, 2:] -= 1
     padded, padded_mask = F.pad(poses, (0, 0, 0, 0, 0, 9), value=7.0), F.pad(mask, (0, 9))
@@ -53,7 +54,7 @@ def leaves_parameters_unused(model: SignTranslationModel) -> bool:
     """
     device = next(model.parameters()).device
     poses, mask = _random_clip(model, frames=1)
-    label = torch.full((1, 1), min(5, model.text_model.config.vocab_size - 1), device=device)
+    label = torch.full((1, 2), min(5, vocabulary_size(model.text_model.config) - 1), device=device)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices), torch.enable_grad():

@@ -1,66 +1,42 @@
-"""SignTranslationModel: a pose encoder in front of any Hugging Face encoder-decoder text model."""
+"""SignTranslationModel: a pose encoder in front of any Hugging Face text model."""
 
 from __future__ import annotations
 
-from copy import deepcopy
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import AutoConfig, GenerationConfig, PreTrainedConfig, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel
 from transformers.modeling_outputs import Seq2SeqLMOutput
 
 from signseq.errors import CheckpointError, ModelError
-from signseq.model.checkpoint import MODEL_TYPE, check_folder
+from signseq.model.architectures import is_causal, position_limit
+from signseq.model.checkpoint import check_folder
 from signseq.model.encoders import build_encoder
+from signseq.model.feeding import (
+    NO_LABEL,
+    align_right,
+    auxiliary_loss,
+    predict,
+    predict_causal,
+    run_encoder,
+)
 from signseq.model.progress_bars import no_progress_bars
-from signseq.model.text_models import embedding_shape, position_limit, text_model_from_config
+from signseq.model.sign_config import SignTranslationConfig
+from signseq.model.sizes import rebuild
+from signseq.model.text_models import embedding_shape, text_model_from_config
 
 __all__ = ["SignTranslationConfig", "SignTranslationModel"]
-
-NO_LABEL = -100
-
-
-class SignTranslationConfig(PreTrainedConfig):
-    """What a checkpoint is made of: text model, pose encoder, and how poses are made ready.
-
-    The text model's config is kept as plain values: a nested config object would be changed in
-    place by transformers (it loses its attention implementation, and with it the causal mask).
-
-    Attributes:
-        text_model: The text model's config.
-        generation: Its generation settings: special tokens, forced tokens.
-        encoder: The pose encoder's settings; see `build_encoder`.
-        recipe: PoseRecipe's fields.
-        keypoints: The K names that the recipe gives.
-        step_frames: Every so-manieth frame is read.
-        max_frames: Longer clips are cut.
-        label_smoothing: Share of the target's probability spread over the other tokens, in training.
-    """
-
-    model_type = MODEL_TYPE
-
-    text_model: dict[str, Any] | None = None
-    generation: dict[str, Any] | None = None
-    encoder: dict[str, Any] | None = None
-    recipe: dict[str, Any] | None = None
-    keypoints: list[str] | tuple[str, ...] | None = None
-    step_frames: int = 1
-    max_frames: int = 300
-    label_smoothing: float = 0.0
-    is_encoder_decoder: bool = True
-    pad_token_id: int | None = None
-    eos_token_id: int | list[int] | None = None
-    bos_token_id: int | None = None
 
 
 class SignTranslationModel(PreTrainedModel):
     """Pose sequences in, token probabilities out.
 
-    Owns `pose_encoder` and `text_model` and nothing else. The text model's own encoder runs on the
-    pose encoder's embeddings; nothing in it is changed.
+    Owns `pose_encoder` and `text_model` and nothing else. An encoder-decoder's own encoder runs on
+    the pose encoder's embeddings; a causal language model reads them in front of the text. Nothing
+    in the text model is changed.
     """
 
     config_class = SignTranslationConfig
@@ -81,16 +57,16 @@ class SignTranslationModel(PreTrainedModel):
                 "config.json lacks text_model, encoder, recipe or keypoints: not a signseq model."
             )
         if text_model is None:
-            text_config = AutoConfig.for_model(**deepcopy(config.text_model))
-            text_model = text_model_from_config(text_config)
+            text_model = text_model_from_config(rebuild(config.text_model))
             text_model.generation_config = GenerationConfig(**(config.generation or {}))
         self.text_model = text_model
         self.pose_encoder = build_encoder(
             config.encoder,
             keypoints=len(config.keypoints),
+            names=config.keypoints,
             dimensions=config.recipe["dimensions"],
             embedding_size=embedding_shape(text_model)[1],
-        )
+        ).to(text_model.device)  # quantized weights are on the GPU as soon as they are read
         self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: Any) -> None:
@@ -100,32 +76,54 @@ class SignTranslationModel(PreTrainedModel):
         """The text model's token embeddings."""
         return self.text_model.get_input_embeddings()
 
-    def encode(self, poses: Tensor, attention_mask: Tensor) -> tuple[Any, Tensor]:
-        """Run the pose encoder and the text model's encoder.
+    @property
+    def is_causal(self) -> bool:
+        """Whether the text model is decoder-only, so that poses and text stand in one sequence."""
+        return is_causal(self.text_model.config)
+
+    def embed(self, poses: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """What the text model reads: the frames, and the prompt before or after them.
 
         Args:
             poses: (B, T, K, C + 1), the last channel being the confidence.
             attention_mask: (B, T), 1 for frames, 0 for padding.
 
         Returns:
-            The text encoder's own output object, and its mask (B, T').
+            Embeddings (B, T', D) and their mask (B, T'); padded on the left for a causal model.
 
         Raises:
             ModelError: If the clip is longer than the text model's positions reach.
         """
         embeddings, mask = self.pose_encoder(poses, attention_mask)
+        before, after = list(self.config.tokens_before), list(self.config.tokens_after)
         limit = position_limit(self.text_model.config)
-        if limit is not None and embeddings.shape[1] > limit:
+        length = embeddings.shape[1] + len(before) + len(after)
+        if limit is not None and length > limit:
+            prompt = (
+                f" with the {len(before) + len(after)} tokens of the prompt"
+                if before or after
+                else ""
+            )
             raise ModelError(
-                f"A clip of {poses.shape[1]} frames gives {embeddings.shape[1]} inputs; this "
+                f"A clip of {poses.shape[1]} frames gives {length} inputs{prompt}; this "
                 f"{self.text_model.config.model_type} model takes at most {limit}. "
                 "Raise model.encoder.stride or data.step_frames, or lower data.max_frames."
             )
-        encoder = self.text_model.get_encoder()
-        output = encoder(
-            input_ids=None, inputs_embeds=embeddings, attention_mask=mask, return_dict=True
-        )
-        return output, mask
+        if before:
+            embeddings = torch.cat([self._token_embeddings(before, embeddings), embeddings], 1)
+            mask = F.pad(mask, (len(before), 0), value=1)
+        if self.is_causal:
+            embeddings, mask = align_right(embeddings, mask)
+        if after:
+            embeddings = torch.cat([embeddings, self._token_embeddings(after, embeddings)], 1)
+            mask = F.pad(mask, (0, len(after)), value=1)
+        return embeddings, mask
+
+    def _token_embeddings(self, tokens: list[int], like: Tensor) -> Tensor:
+        """Of the same tokens for each row, (B, L, D)."""
+        ids = torch.tensor(tokens, device=like.device).expand(len(like), -1)
+        embedded: Tensor = self.get_input_embeddings()(ids).to(like.dtype)
+        return embedded
 
     def forward(
         self,
@@ -141,7 +139,8 @@ class SignTranslationModel(PreTrainedModel):
             poses: (B, T, K, C + 1).
             attention_mask: (B, T).
             labels: (B, L), -100 where padded.
-            decoder_input_ids: (B, L); made of the labels where not given.
+            decoder_input_ids: (B, L), the start token first; made of the labels where not given. A
+                causal model has no start token: the first column stands for the end of its prompt.
             num_items_in_batch: Labels in the whole optimizer step, over all its batches and processes.
                 The loss is the sum over labels divided by it, so that accumulating batches equals one
                 large batch; where not given, by this batch's own labels.
@@ -149,62 +148,95 @@ class SignTranslationModel(PreTrainedModel):
         Returns:
             `loss` and `logits` (B, L, V).
         """
-        encoded, mask = self.encode(poses, attention_mask)
         if decoder_input_ids is None:
             if labels is None:
                 raise ValueError(
                     "forward needs labels or decoder_input_ids; to translate, call generate."
                 )
             decoder_input_ids = self.shift_right(labels)
-        output = self.text_model(
-            encoder_outputs=encoded,
-            attention_mask=mask,
-            decoder_input_ids=decoder_input_ids,
-            use_cache=False,
-        )
+        embeddings, mask = self.embed(poses, attention_mask)
+        if self.is_causal:
+            output = predict_causal(self.text_model, embeddings, mask, decoder_input_ids[:, 1:])
+        else:
+            encoded = run_encoder(self.text_model, embeddings, mask)
+            output = predict(
+                self.text_model, encoded, mask, decoder_input_ids, labels if self.training else None
+            )
         loss = None
         if labels is not None:
-            smoothing = self.config.label_smoothing if self.training else 0.0
-            logits = output.logits.flatten(0, 1).float()
-            total = F.cross_entropy(
-                logits,
-                labels.flatten(),
-                ignore_index=NO_LABEL,
-                reduction="sum",
-                label_smoothing=smoothing,
-            )
-            loss = total / (
-                num_items_in_batch
-                if num_items_in_batch is not None
-                else labels.ne(NO_LABEL).sum().clamp(min=1)
-            )
+            loss = self._loss(output, labels, num_items_in_batch)
         return Seq2SeqLMOutput(loss=loss, logits=output.logits)
+
+    def _loss(self, output: Any, labels: Tensor, items: Tensor | int | None) -> Tensor:
+        """Cross-entropy, and in training what the text model's own loss has besides."""
+        smoothing = self.config.label_smoothing if self.training else 0.0
+        loss = F.cross_entropy(
+            output.logits.flatten(0, 1).float(),
+            labels.flatten(),
+            ignore_index=NO_LABEL,
+            reduction="sum",
+            label_smoothing=smoothing,
+        )
+        count = labels.ne(NO_LABEL).sum().clamp(min=1)
+        if self.training:
+            further = auxiliary_loss(self.text_model, output, labels, smoothing=smoothing)
+            loss = loss if further is None else loss + further * count
+        return loss / (count if items is None else items)
 
     def shift_right(self, labels: Tensor) -> Tensor:
         """What the decoder is fed to predict `labels` (B, L): the start token, then all but the last."""
         prepare = getattr(self.text_model, "prepare_decoder_input_ids_from_labels", None)
-        if prepare is not None:
+        if prepare is not None and not self.is_causal:
             prepared: Tensor = prepare(labels=labels.clone())  # fsmt's overwrites what it is given
             return prepared
         shifted = labels.roll(1, dims=1)
-        shifted[:, 0] = self.text_model.generation_config.decoder_start_token_id
+        start = self.text_model.generation_config.decoder_start_token_id
+        shifted[:, 0] = self.config.pad_token_id if start is None else start
         return shifted.masked_fill(shifted == NO_LABEL, self.config.pad_token_id)
 
     @torch.no_grad()
-    def generate(self, poses: Tensor, attention_mask: Tensor, **settings: Any) -> Any:
+    def generate(
+        self,
+        poses: Tensor,
+        attention_mask: Tensor,
+        *,
+        languages: Tensor | None = None,
+        **settings: Any,
+    ) -> Any:
         """Generate token ids for a batch of clips.
 
         Args:
             poses: (B, T, K, C + 1).
             attention_mask: (B, T).
+            languages: (B,), the token id of each clip's language, for a multilingual text model; None
+                takes the one that it was trained with.
             **settings: What transformers' `generate` takes: `num_beams`, `max_new_tokens`, ...
 
         Returns:
             What transformers' `generate` returns: ids (B, L), or an object with scores if asked for.
         """
-        encoded, mask = self.encode(poses, attention_mask)
+        embeddings, mask = self.embed(poses, attention_mask)
         text_model: Any = self.text_model
+        if self.is_causal:
+            return text_model.generate(inputs_embeds=embeddings, attention_mask=mask, **settings)
+        if self.config.language_place is not None:
+            settings |= self._language_settings(languages, len(poses))
+        encoded = run_encoder(text_model, embeddings, mask)
         return text_model.generate(encoder_outputs=encoded, attention_mask=mask, **settings)
+
+    def _language_settings(self, languages: Tensor | None, count: int) -> dict[str, Any]:
+        """What the decoder begins with: the start token and the language, or the language alone."""
+        if languages is None:
+            if self.config.language_id is None:
+                raise ModelError(
+                    "This model writes several languages, and was trained without data.target_language: name one."
+                )
+            languages = torch.full((count,), self.config.language_id)
+        codes = languages.to(self.device)
+        if self.config.language_place == "last":
+            return {"decoder_start_token_id": codes.tolist()}
+        start = self.text_model.generation_config.decoder_start_token_id
+        return {"decoder_input_ids": torch.stack([torch.full_like(codes, start), codes], dim=1)}
 
     @classmethod
     @no_progress_bars()

@@ -1,100 +1,65 @@
-"""Text models and tokenizers: found by hub name or folder, or made from scratch; and what is special to each.
-
-The only module that knows one architecture from another.
-"""
+"""Text models and tokenizers: found by hub name or folder, or made from scratch."""
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from transformers import (
     AutoConfig,
+    AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    EncoderDecoderConfig,
+    EncoderDecoderModel,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
 
-from signseq.config import ModelConfig
+from signseq.config import ModelConfig, VocabularyConfig
 from signseq.errors import ModelError
-from signseq.model.word_tokenizer import train_tokenizer
+from signseq.model.architectures import (
+    is_causal,
+    refusal,
+    unused_parameters,
+    vocabulary_size,
+)
+from signseq.model.hub import not_found
+from signseq.model.sizes import fit_to_tokenizer, resize, set_dropout
+from signseq.model.targets import end_token, padding_token
+from signseq.model.vocabulary import train_tokenizer
 
 __all__ = [
     "embedding_scale",
     "embedding_shape",
-    "has_positions",
+    "has_tokenizer",
+    "load_text_config",
     "load_text_model",
     "load_tokenizer",
-    "position_limit",
     "text_model_from_config",
 ]
 
 logger = logging.getLogger(__name__)
-
-# Only relative positions, inside self-attention: cross-attention can't tell equal inputs apart.
-WITHOUT_POSITIONS = {"t5", "mt5", "umt5", "longt5", "switch_transformers", "t5gemma", "t5gemma2"}
-# Positions that are computed for any length, or none at all.
-WITHOUT_LIMIT = WITHOUT_POSITIONS | {
-    *("m2m_100", "nllb-moe", "seamless_m4t", "seamless_m4t_v2", "pegasus_x", "fsmt"),
-}
-LIMIT_KEYS = {
-    "encoder": ("max_encoder_position_embeddings", "max_position_embeddings"),
-    "decoder": ("max_decoder_position_embeddings", "max_position_embeddings"),
-}
-
-# The four sizes that every architecture has, under its own names.
-SIZE_KEYS = {
-    "width": ("d_model", "hidden_size"),
-    "layers": (
-        "encoder_layers",
-        "decoder_layers",
-        "num_layers",
-        "num_decoder_layers",
-        "num_encoder_layers",
-    ),
-    "heads": ("encoder_attention_heads", "decoder_attention_heads", "num_heads"),
-    "feed_forward": ("encoder_ffn_dim", "decoder_ffn_dim", "d_ff"),
-}
-DROPOUT_KEYS = ("dropout", "dropout_rate")
-
-
-def has_positions(config: PreTrainedConfig) -> bool:
-    """Whether the text model's encoder marks absolute positions itself."""
-    return config.model_type not in WITHOUT_POSITIONS
-
-
-def position_limit(
-    config: PreTrainedConfig, side: Literal["encoder", "decoder"] = "encoder"
-) -> int | None:
-    """The most positions that one side of the text model takes; None where there is no limit."""
-    if config.model_type in WITHOUT_LIMIT:
-        return None
-    settings = config.to_dict()
-    settings = settings[side] if isinstance(settings.get(side), dict) else settings
-    return next((int(settings[key]) for key in LIMIT_KEYS[side] if settings.get(key)), None)
+TOKENIZER_FILES = ("tokenizer*", "*.model", "vocab*")
 
 
 def embedding_shape(text_model: PreTrainedModel) -> tuple[int, int]:
-    """Rows V and width D of the text model's token embeddings."""
-    weight = next(text_model.get_input_embeddings().parameters())
-    return weight.shape[0], weight.shape[1]
+    """Rows V and width D of the token embeddings that the text model's input is made of."""
+    embedding: Any = text_model.get_input_embeddings()
+    return int(embedding.num_embeddings), int(embedding.embedding_dim)
 
 
 @torch.no_grad()
 def embedding_scale(text_model: PreTrainedModel) -> float:
     """Root mean square of the text model's own token embeddings, as they enter its encoder."""
     embedding = text_model.get_input_embeddings()
-    ids = torch.arange(
-        min(1000, text_model.config.vocab_size), device=next(embedding.parameters()).device
-    )
+    rows = embedding_shape(text_model)[0]
+    ids = torch.arange(min(1000, rows), device=next(embedding.parameters()).device)
     return float(embedding(ids).float().pow(2).mean().sqrt())
 
 
@@ -102,75 +67,105 @@ def load_tokenizer(settings: ModelConfig, texts: Iterable[str]) -> PreTrainedTok
     """Load the tokenizer that the config names, or train one on `texts`.
 
     Raises:
-        ModelError: If it can't be found.
+        ModelError: If it can't be found, or the texts are too few or too varied for one.
     """
     if settings.tokenizer == "train":
-        return train_tokenizer(texts)
-    name = settings.tokenizer or settings.name
+        vocabulary = settings.vocabulary or VocabularyConfig()
+        return train_tokenizer(texts, kind=vocabulary.type, size=vocabulary.size)
+    name = settings.tokenizer or settings.decoder_name or settings.name
+    if Path(name).is_dir() and not has_tokenizer(Path(name)):
+        raise ModelError(
+            f"The folder {name!r} has no tokenizer's files. Put them there, or name a tokenizer in model.tokenizer."
+        )
     try:
         return AutoTokenizer.from_pretrained(name, trust_remote_code=settings.trust_remote_code)
     except Exception as fault:  # transformers raises whatever its parts raise
-        raise ModelError(_not_found("tokenizer", name, fault)) from fault
+        raise ModelError(not_found("tokenizer", name, fault)) from fault
 
 
-def load_text_model(settings: ModelConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-    """Load the text model that the config names, or make it with random weights.
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a model's folder has a tokenizer; without its files transformers makes one up."""
+    return any(next(folder.glob(name), None) is not None for name in TOKENIZER_FILES)
+
+
+def load_text_config(settings: ModelConfig) -> PreTrainedConfig:
+    """Load the config of the text model that our config names; no weights.
 
     Raises:
-        ModelError: If it can't be found, isn't an encoder-decoder text model, or does not fit the
-            tokenizer or the overrides.
+        ModelError: If it can't be found, or is of a model that writes no text.
     """
-    config = _load_config(settings)
-    if (
-        config.model_type not in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
-        or not config.is_encoder_decoder
-    ):
+    config = _load_config(settings, settings.name)
+    if settings.decoder_name is not None:
+        decoder = _load_config(settings, settings.decoder_name)
+        return EncoderDecoderConfig.from_encoder_decoder_configs(config, decoder)
+    reason = refusal(config)
+    if reason:
         raise ModelError(
-            f"model.name {settings.name!r} is of type {config.model_type!r}, which is no encoder-decoder text model. "
-            "Choose a sequence-to-sequence model, for example t5-small, facebook/bart-base or google/mt5-small."
+            f"model.name {settings.name!r}: {reason}. Choose a sequence-to-sequence model (t5-small, "
+            "facebook/bart-base, google/mt5-small) or a causal language model (Qwen/Qwen2.5-0.5B); "
+            "`signseq models` lists more."
         )
-    if settings.dropout is not None:
-        _set_first(config, DROPOUT_KEYS, settings.dropout)
+    if config.model_type == "bigbird_pegasus":
+        # block-sparse attention switches itself off for good at the first short batch
+        config.attention_type = "original_full"
     # layers skipped at random leave parameters without gradient, which stops DDP
-    for key in ("encoder_layerdrop", "decoder_layerdrop"):
-        if hasattr(config, key):
+    for key in ("encoder_layerdrop", "decoder_layerdrop", "layerdrop"):
+        if key in config.to_dict():
             setattr(config, key, 0.0)
-    if settings.from_scratch:
-        if tokenizer.pad_token_id is None or tokenizer.eos_token_id is None:
-            raise ModelError(
-                f"The tokenizer {settings.tokenizer or settings.name!r} has no padding or no end token, which a "
-                "decoder needs. Set model.tokenizer to that of a sequence-to-sequence model, or to train."
-            )
-        _fit_to_tokenizer(config, tokenizer)
-        _apply_sizes(config, settings)
-        return text_model_from_config(config)
-    try:
-        model: PreTrainedModel = AutoModelForSeq2SeqLM.from_pretrained(
-            settings.name,
-            config=config,
-            dtype=torch.float32,  # half-precision checkpoints would stay in half precision
-            use_safetensors=True,
-            trust_remote_code=settings.trust_remote_code,
-        )
-    except Exception as fault:
-        raise ModelError(_not_found("model", settings.name, fault)) from fault
-    rows = embedding_shape(model)[0]
-    if len(tokenizer) > rows:
+    return config
+
+
+def load_text_model(
+    settings: ModelConfig, tokenizer: PreTrainedTokenizerBase, *, quantization: Any = None
+) -> PreTrainedModel:
+    """Load the text model that the config names, or make it with random weights.
+
+    Args:
+        settings: The config's model section.
+        tokenizer: The one that goes with it.
+        quantization: transformers' quantization settings; None keeps the weights in float32.
+
+    Raises:
+        ModelError: If it can't be found, writes no text, or does not fit the tokenizer or the
+            overrides.
+    """
+    config = load_text_config(settings)
+    if padding_token(tokenizer) is None or end_token(tokenizer) is None:
         raise ModelError(
-            f"The tokenizer {settings.tokenizer or settings.name!r} has {len(tokenizer)} tokens, the model "
-            f"{settings.name!r} embeds {rows}; they don't belong together."
+            f"The tokenizer {settings.tokenizer or settings.name!r} has no end token, or none to pad with, which a "
+            "decoder needs. Set model.tokenizer to that of another model, or to train."
         )
+    if settings.from_scratch:
+        sizes = settings.size.model_dump(exclude_none=True) if settings.size else {}
+        config = resize(fit_to_tokenizer(config, tokenizer), sizes, settings.config)
+    if settings.dropout is not None:
+        set_dropout(config, settings.dropout)
+    if settings.from_scratch:
+        model = text_model_from_config(config, trust_remote_code=settings.trust_remote_code)
+    else:
+        model = _load_weights(settings, config, quantization=quantization)
+        _check_vocabulary(model, settings, tokenizer)
+    if config.model_type == "encoder-decoder":
+        _name_special_tokens(model, tokenizer)
+    _freeze_unused(model)
     return model
 
 
-def text_model_from_config(config: PreTrainedConfig) -> PreTrainedModel:
+def text_model_from_config(
+    config: PreTrainedConfig, *, trust_remote_code: bool = False
+) -> PreTrainedModel:
     """Make a text model with random weights.
+
+    Args:
+        config: Its config.
+        trust_remote_code: Run the code that came with the config, where transformers has none.
 
     Raises:
         ModelError: If the sizes don't fit each other.
     """
+    factory: Any = AutoModelForCausalLM if is_causal(config) else AutoModelForSeq2SeqLM
     try:
-        model: PreTrainedModel = AutoModelForSeq2SeqLM.from_config(config)
+        model: PreTrainedModel = factory.from_config(config, trust_remote_code=trust_remote_code)
     except (ValueError, RuntimeError, AssertionError, TypeError) as fault:
         raise ModelError(
             f"A {config.model_type} model can't be made with these sizes: {fault}"
@@ -178,8 +173,7 @@ def text_model_from_config(config: PreTrainedConfig) -> PreTrainedModel:
     return model
 
 
-def _load_config(settings: ModelConfig) -> PreTrainedConfig:
-    name = settings.name
+def _load_config(settings: ModelConfig, name: str) -> PreTrainedConfig:
     try:
         found: PreTrainedConfig = (
             AutoConfig.for_model(name)
@@ -188,64 +182,85 @@ def _load_config(settings: ModelConfig) -> PreTrainedConfig:
         )
     except Exception as fault:
         raise ModelError(
-            _not_found("model", name, fault, from_scratch=settings.from_scratch)
+            not_found("model", name, fault, from_scratch=settings.from_scratch)
         ) from fault
     return found
 
 
-def _not_found(what: str, name: str, fault: Exception, *, from_scratch: bool = False) -> str:
-    reason = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
-    near = difflib.get_close_matches(name, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES, n=1)
-    scratch = ""
-    if near and from_scratch:
-        scratch = f" Did you mean the architecture {near[0]!r}?"
-    elif near:
-        scratch = (
-            f" To train the architecture {near[0]!r} from scratch, set model.from_scratch: true."
+def _load_weights(
+    settings: ModelConfig, config: PreTrainedConfig, *, quantization: Any
+) -> PreTrainedModel:
+    how = {
+        "dtype": torch.float32,  # half-precision checkpoints would stay in half precision
+        "use_safetensors": True,
+        "trust_remote_code": settings.trust_remote_code,
+    }
+    if quantization is not None:
+        how["quantization_config"] = quantization
+    try:
+        if settings.decoder_name is not None:
+            return _load_composite(settings, how)
+        factory: Any = AutoModelForCausalLM if is_causal(config) else AutoModelForSeq2SeqLM
+        model, facts = factory.from_pretrained(
+            settings.name, config=config, output_loading_info=True, **how
         )
-    return (
-        f"The {what} {name!r} can't be loaded: {reason} It must be a local folder with config.json and "
-        f"safetensors weights, or a name on the Hugging Face hub that can be reached or is in the cache "
-        f"(unset HF_HUB_OFFLINE to download).{scratch}"
+    except Exception as fault:
+        raise ModelError(not_found("model", settings.name, fault)) from fault
+    missing = sorted(facts["missing_keys"])
+    if missing and settings.use_lora:
+        raise ModelError(
+            f"{settings.name!r} lacks {len(missing)} tensors of a {config.model_type} model ({missing[0]}, ...). "
+            "LoRA would freeze random weights in their place; set model.use_lora: false, or take a whole model."
+        )
+    if missing:
+        logger.warning(
+            "%s lacks %d of the tensors of a %s model (%s, ...); they start with random weights.",
+            settings.name,
+            len(missing),
+            config.model_type,
+            missing[0],
+        )
+    found: PreTrainedModel = model
+    return found
+
+
+def _load_composite(settings: ModelConfig, how: dict[str, Any]) -> PreTrainedModel:
+    """An encoder and a decoder of two models; the attention between them starts at random."""
+    sides = {
+        f"{side}_{key}": value for side in ("encoder", "decoder") for key, value in how.items()
+    }
+    assert settings.decoder_name is not None
+    return EncoderDecoderModel.from_encoder_decoder_pretrained(
+        settings.name, settings.decoder_name, **sides
     )
 
 
-def _fit_to_tokenizer(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Vocabulary size and special tokens; the decoder starts with the end token, as BART's does."""
-    config.vocab_size = len(tokenizer)
-    config.pad_token_id = tokenizer.pad_token_id
-    config.eos_token_id = tokenizer.eos_token_id
-    config.bos_token_id = tokenizer.bos_token_id
-    config.decoder_start_token_id = tokenizer.eos_token_id
-    for key in ("forced_bos_token_id", "forced_eos_token_id"):
-        if hasattr(config, key):
-            setattr(config, key, None)
+def _check_vocabulary(
+    model: PreTrainedModel, settings: ModelConfig, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    rows = vocabulary_size(model.config)
+    if len(tokenizer) > rows:
+        name = settings.tokenizer or settings.decoder_name or settings.name
+        raise ModelError(
+            f"The tokenizer {name!r} has {len(tokenizer)} tokens, the model {settings.name!r} embeds {rows}; "
+            "they don't belong together."
+        )
 
 
-def _apply_sizes(config: PreTrainedConfig, settings: ModelConfig) -> None:
-    sizes = settings.size.model_dump(exclude_none=True) if settings.size else {}
-    for size, value in sizes.items():
-        keys = [key for key in SIZE_KEYS[size] if hasattr(config, key)]
-        if not keys:
-            raise ModelError(
-                f"model.size.{size}: {config.model_type} models have no such setting at their top level. "
-                "Set their sizes by their own names in model.config."
-            )
-        for key in keys:
-            setattr(config, config.attribute_map.get(key, key), value)
-    if hasattr(config, "d_kv") and {"width", "heads"} & set(sizes):
-        config.d_kv = config.d_model // config.num_heads
-    known = config.to_dict()
-    for key, value in settings.config.items():
-        if key not in known and not hasattr(config, key):
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise ModelError(f"model.config: {config.model_type} has no setting {key!r}{hint}")
-        setattr(config, key, value)
+def _name_special_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """A composite doesn't know the special tokens of its decoder."""
+    start = tokenizer.cls_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    end = end_token(tokenizer)
+    for settings in (model.config, model.generation_config):
+        settings.pad_token_id = padding_token(tokenizer)
+        settings.eos_token_id = end
+        settings.bos_token_id = end if start is None else start
+        settings.decoder_start_token_id = settings.bos_token_id
 
 
-def _set_first(config: PreTrainedConfig, keys: tuple[str, ...], value: Any) -> None:
-    for key in keys:
-        if hasattr(config, key):
-            setattr(config, key, value)
-            return
+def _freeze_unused(model: PreTrainedModel) -> None:
+    """What nothing reaches would only make several processes wait for gradients that never come."""
+    unused = unused_parameters(model.config)
+    for name, parameter in model.named_parameters():
+        if any(part in name for part in unused):
+            parameter.requires_grad_(False)

@@ -25,7 +25,8 @@ from pose_format.pose_header import PoseHeader, PoseHeaderComponent, PoseHeaderD
 from pose_format.utils.reader import BufferReader
 
 from signseq.errors import PoseError
-from signseq.poses.keypoints import skeleton_edges
+from signseq.poses.keypoints import index_of, skeleton_edges
+from signseq.poses.skeletons import guess_estimator, recognize
 
 __all__ = ["PoseFile", "PoseSequence", "read_pose", "write_pose"]
 
@@ -45,12 +46,14 @@ class PoseSequence:
         confidence: float32 of shape (T, K); 0 means missing, and its coordinates mean nothing.
         fps: Frames per second.
         keypoints: K names of the form `COMPONENT.POINT`.
+        estimator: The family of pose estimators that it comes from, where known.
     """
 
     data: NDArray[np.float32]
     confidence: NDArray[np.float32]
     fps: float
     keypoints: tuple[str, ...]
+    estimator: str | None = None
 
     def __post_init__(self) -> None:
         frames, points = self.data.shape[:2] if self.data.ndim == 3 else (-1, -1)
@@ -77,9 +80,10 @@ class PoseFile:
         data: Coordinates of everybody, float32 of shape (T, P, K, C), mapped from the file.
         confidence: float32 of shape (T, P, K), mapped from the file.
         fps: Frames per second.
-        keypoints: K names of the form `COMPONENT.POINT`.
+        keypoints: K names of the form `COMPONENT.POINT`, as `skeletons` spells them.
         size: Width and height that the header states; may be a placeholder.
         name: What to call this file in messages.
+        estimator: The family of pose estimators that its names point to.
     """
 
     data: NDArray[np.float32]
@@ -88,18 +92,20 @@ class PoseFile:
     keypoints: tuple[str, ...]
     size: tuple[int, int]
     name: str
+    estimator: str | None = None
 
     @classmethod
-    def open(cls, source: str | Path | bytes) -> PoseFile:
+    def open(cls, source: str | Path | bytes, *, name: str = "") -> PoseFile:
         """Open a .pose file, version 0.1 or 0.2.
 
         Args:
             source: A path, or the bytes of such a file.
+            name: What to call it in messages; the path where none is given.
 
         Raises:
             PoseError: If it can't be read, is no .pose file, or is shorter than its header says.
         """
-        name = "<bytes>" if isinstance(source, bytes) else str(source)
+        name = name or ("<bytes>" if isinstance(source, bytes) else str(source))
         buffer = source if isinstance(source, bytes) else _map_file(Path(source))
         body = _body_format(buffer, name)
         try:
@@ -131,9 +137,10 @@ class PoseFile:
         numbers = np.frombuffer(buffer, "<f4", count * (dimensions + 1), start)
         data = numbers[: count * dimensions].reshape(*shape, dimensions)
         confidence = numbers[count * dimensions :].reshape(shape)
-        keypoints = tuple(f"{part.name}.{p}" for part in header.components for p in part.points)
-        size = header.dimensions
-        return cls(data, confidence, float(fps), keypoints, (size.width, size.height), name)
+        spelled = tuple(f"{part.name}.{p}" for part in header.components for p in part.points)
+        keypoints, estimator = recognize(spelled)
+        size = (header.dimensions.width, header.dimensions.height)
+        return cls(data, confidence, float(fps), keypoints, size, name, estimator)
 
     @property
     def people(self) -> int:
@@ -183,8 +190,9 @@ class PoseFile:
                 f"{self.name}: no person {person}; the file holds {self.people}, counted from 0."
             )
         data, confidence = self.data[frames, person], self.confidence[frames, person]
+        estimator = self.estimator or guess_estimator(self.keypoints)
         if keypoints is None:
-            return PoseSequence(data.copy(), confidence.copy(), self.fps, self.keypoints)
+            return PoseSequence(data.copy(), confidence.copy(), self.fps, self.keypoints, estimator)
         index = index_of(self.keypoints)
         missing = [name for name in keypoints if name not in index]
         if missing:
@@ -194,7 +202,7 @@ class PoseFile:
             )
         columns = np.array([index[name] for name in keypoints], dtype=np.intp)
         data, confidence = data.take(columns, axis=1), confidence.take(columns, axis=1)
-        return PoseSequence(data, confidence, self.fps, tuple(keypoints))
+        return PoseSequence(data, confidence, self.fps, tuple(keypoints), estimator)
 
 
 def read_pose(
@@ -247,12 +255,6 @@ def write_pose(path: str | Path, pose: PoseSequence, *, size: tuple[int, int] = 
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-
-
-@lru_cache(maxsize=32)
-def index_of(keypoints: tuple[str, ...]) -> dict[str, int]:
-    """The position of each keypoint's name."""
-    return {name: i for i, name in enumerate(keypoints)}
 
 
 def _map_file(path: Path) -> mmap.mmap | bytes:

@@ -7,30 +7,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from signseq.errors import PoseError
-from signseq.poses.keypoints import NOSE, SHOULDERS, WRISTS, find_parts, get_keypoint_set
-from signseq.poses.sequence import PoseFile, PoseSequence, index_of
+from signseq.poses.keypoints import get_keypoint_set, index_of
+from signseq.poses.normalization import (
+    NORMALIZERS,
+    Normalization,
+    as_slice,
+    normalize_box,
+    normalize_parts,
+    normalize_shoulders,
+    points_needed,
+)
+from signseq.poses.sequence import PoseFile, PoseSequence
 
 __all__ = [
     "Normalization",
     "PoseRecipe",
+    "fill_gaps",
     "mask_unusable",
+    "normalize_box",
     "normalize_parts",
     "normalize_shoulders",
     "resample",
     "select",
 ]
 
-Normalization = Literal["none", "shoulders", "parts"]
 LARGEST = 60_000.0  # float16, in which stores keep coordinates, ends at 65,504
 SMALLEST = 2.0**-24  # and rounds smaller confidences to 0
+FILLED = 0.5  # the most confidence of a point that was never seen; see `fill_gaps`
 
 
 def mask_unusable(pose: PoseSequence) -> PoseSequence:
@@ -38,12 +49,16 @@ def mask_unusable(pose: PoseSequence) -> PoseSequence:
 
     Missing points get confidence 0 and coordinates 0; other confidences are limited to [0, 1].
     """
-    usable = np.isfinite(pose.data).all(axis=2) & (np.abs(pose.data) < LARGEST).all(axis=2)
-    usable &= pose.confidence >= SMALLEST  # false for NaN too
-    confidence = np.where(usable, np.minimum(pose.confidence, 1), 0).astype(np.float32)
-    return replace(
-        pose, data=np.where(usable[..., None], pose.data, np.float32(0)), confidence=confidence
-    )
+    usable = pose.confidence >= SMALLEST  # comparisons are false for NaN, too
+    for channel in range(pose.data.shape[2]):  # many times faster than `all` along so short an axis
+        usable &= np.abs(pose.data[..., channel]) < LARGEST
+    confidence = np.minimum(pose.confidence, 1).astype(np.float32, copy=False)
+    if usable.all():
+        return replace(pose, confidence=confidence)
+    data = pose.data.copy(order="K")
+    np.copyto(data, np.float32(0), where=~usable[..., None])
+    np.copyto(confidence, np.float32(0), where=~usable)
+    return replace(pose, data=data, confidence=confidence)
 
 
 def select(pose: PoseSequence, keypoints: Sequence[str]) -> PoseSequence:
@@ -65,90 +80,44 @@ def select(pose: PoseSequence, keypoints: Sequence[str]) -> PoseSequence:
             f"{_components(pose.keypoints)}. "
             "Choose another `data.keypoints`, or extract the pose with MediaPipe Holistic."
         )
-    columns = np.array([index.get(name, -1) for name in keypoints])
-    data, confidence = pose.data[:, columns], pose.confidence[:, columns]
-    data[:, columns < 0] = 0
-    confidence[:, columns < 0] = 0
-    return PoseSequence(data, confidence, pose.fps, tuple(keypoints))
+    columns = [index.get(name, -1) for name in keypoints]
+    data, confidence = (part[:, as_slice(columns)] for part in (pose.data, pose.confidence))
+    if -1 in columns:
+        lacking = np.array(columns) < 0
+        data[:, lacking] = 0
+        confidence[:, lacking] = 0
+    return replace(pose, data=data, confidence=confidence, keypoints=tuple(keypoints))
 
 
 def _components(keypoints: Sequence[str]) -> str:
     return ", ".join(dict.fromkeys(name.split(".")[0] for name in keypoints))
 
 
-def _shoulder_frame(pose: PoseSequence) -> tuple[NDArray[np.float32], float]:
-    """The mean midpoint (C,) of the shoulders and their mean distance in the picture."""
-    index = index_of(pose.keypoints)
-    if any(name not in index for name in SHOULDERS):
-        raise PoseError(
-            "The pose has no shoulder keypoints, which the normalisation needs; set `data.normalize: none`."
-        )
-    left, right = (index[name] for name in SHOULDERS)
-    seen = (pose.confidence[:, left] > 0) & (pose.confidence[:, right] > 0)
-    if not seen.any():
-        raise PoseError("No frame shows both shoulders, so the pose can't be normalised.")
-    left_xyz, right_xyz = pose.data[seen, left], pose.data[seen, right]
-    width = float(np.linalg.norm((left_xyz - right_xyz)[:, :2], axis=1).mean())
-    if width < 1e-6:
-        raise PoseError("The shoulders lie on one spot, so the pose can't be normalised.")
-    return ((left_xyz + right_xyz) / 2).mean(axis=0), width
+def fill_gaps(pose: PoseSequence, frames: int) -> PoseSequence:
+    """Fill short gaps of single points by linear interpolation between the frames around them.
 
-
-def normalize_shoulders(pose: PoseSequence) -> PoseSequence:
-    """Move the shoulder midpoint to the origin and scale the shoulder width to 1.
-
-    Both are means over the frames where both shoulders are visible, so neither flickers. Missing
-    points stay at 0.
+    What is missing at the start, at the end or for longer stays missing: nothing is extrapolated. A
+    filled point is half as sure as a seen one, at most: its confidence is 0.5, or that of its less
+    sure neighbour where that is lower. So a model can tell it from a seen one, and it still counts
+    where 0.3 is asked for, as `normalize_box` does.
 
     Args:
-        pose: Data of shape (T, K, 2 or 3), in pixels or image fractions.
-
-    Returns:
-        The same pose in units of shoulder width.
-
-    Raises:
-        PoseError: If no frame shows both shoulders, or they coincide.
-
-    Source: the rule of `Pose.normalize` in pose-format (arXiv:2310.09066).
+        pose: Data of shape (T, K, C); missing points have confidence 0.
+        frames: The longest gap to fill.
     """
-    middle, width = _shoulder_frame(pose)
-    data = (pose.data - middle) / np.float32(width)
-    return replace(pose, data=np.where(pose.confidence[..., None] > 0, data, np.float32(0)))
-
-
-def normalize_parts(pose: PoseSequence) -> PoseSequence:
-    """Normalise each body part to its own origin, and all of them by the shoulder width.
-
-    The body is relative to the shoulder midpoint (mean over the clip), each hand to its wrist and
-    the face to the nose, frame by frame. Where a part's origin is missing, so is the part.
-
-    Args:
-        pose: Data of shape (T, K, 2 or 3), in pixels or image fractions.
-
-    Raises:
-        PoseError: If no frame shows both shoulders, or they coincide.
-
-    Source: the normalisation of Uni-Sign (arXiv:2501.15187), with the shoulder width for its body box.
-    """
-    middle, width = _shoulder_frame(pose)
-    index, parts = index_of(pose.keypoints), find_parts(pose.keypoints)
-    data, confidence = pose.data.copy(), pose.confidence.copy()
-    data[:, list(parts.body)] -= middle
-    for positions, origin in (
-        (parts.left_hand, WRISTS[0]),
-        (parts.right_hand, WRISTS[1]),
-        (parts.face, NOSE),
-    ):
-        if not positions:
-            continue
-        if origin not in index:
-            raise PoseError(
-                f"The pose has no keypoint {origin}, which `normalize: parts` needs; use `shoulders`."
-            )
-        columns = list(positions)
-        data[:, columns] -= pose.data[:, index[origin], None]
-        confidence[:, columns] *= pose.confidence[:, index[origin], None] > 0
-    data = np.where(confidence[..., None] > 0, data / np.float32(width), np.float32(0))
+    if not frames:
+        return pose
+    seen, steps = pose.confidence > 0, np.arange(len(pose))[:, None]
+    before = np.maximum.accumulate(np.where(seen, steps, -1))
+    after = np.minimum.accumulate(np.where(seen, steps, len(pose))[::-1])[::-1]
+    is_short = (before >= 0) & (after < len(pose)) & (after - before <= frames + 1)
+    frame, point = np.nonzero(~seen & is_short)
+    first, last = before[frame, point], after[frame, point]
+    weight = ((frame - first) / (last - first)).astype(np.float32)[:, None]
+    data, confidence = pose.data.copy(order="K"), pose.confidence.copy()
+    data[frame, point] = pose.data[first, point] * (1 - weight) + pose.data[last, point] * weight
+    sureness = np.minimum(pose.confidence[first, point], pose.confidence[last, point])
+    confidence[frame, point] = np.minimum(sureness, FILLED)
     return replace(pose, data=data, confidence=confidence)
 
 
@@ -184,21 +153,38 @@ def pose_at(pose: PoseSequence, times: NDArray[np.float64]) -> PoseSequence:
     )
 
 
+@lru_cache(maxsize=32)
+def _present(wanted: tuple[str, ...], keypoints: tuple[str, ...]) -> tuple[str, ...]:
+    index = index_of(keypoints)
+    return tuple(name for name in wanted if name in index)
+
+
+def _by_channel(pose: PoseSequence, dimensions: int) -> PoseSequence:
+    """The first coordinates only, in memory one channel after another; the shape stays (T, K, C).
+
+    What follows then runs along many points, not along two or three numbers at a time.
+    """
+    channels = np.ascontiguousarray(np.moveaxis(pose.data[..., :dimensions], 2, 0))
+    return replace(pose, data=np.moveaxis(channels, 0, 2))
+
+
 @dataclass(frozen=True)
 class PoseRecipe:
-    """How poses are made ready for a model: select, normalise, resample.
+    """How poses are made ready for a model: fill gaps, normalise, select, resample.
 
     Attributes:
         keypoints: Name of a keypoint set.
-        normalize: `none`, `shoulders` or `parts`.
+        normalize: `none`, `shoulders`, `parts` or `box`.
         fps: Frame rate to resample to; None keeps each clip's own.
         dimensions: How many coordinates to keep, 2 or 3.
+        fill_gaps: Points missing for at most so many frames are interpolated; 0 fills none.
     """
 
     keypoints: str = "upper_body_hands_face"
     normalize: Normalization = "parts"
     fps: float | None = None
     dimensions: int = 2
+    fill_gaps: int = 0
 
     def __post_init__(self) -> None:
         if self.normalize not in get_args(Normalization):
@@ -210,6 +196,19 @@ class PoseRecipe:
     def names(self) -> tuple[str, ...]:
         """The K names of the keypoints that come out."""
         return get_keypoint_set(self.keypoints).keypoints
+
+    @cached_property
+    def needed(self) -> tuple[str, ...]:
+        """All keypoints that it looks at: those that come out, and what the normalisation needs besides."""
+        return tuple(dict.fromkeys((*self.names, *points_needed(self.normalize))))
+
+    def facts(self) -> dict[str, Any]:
+        """The recipe as plain values.
+
+        Settings that came later are left out where they are off, so that the stores and digests of
+        earlier versions stay valid.
+        """
+        return {name: value for name, value in asdict(self).items() if value or name != "fill_gaps"}
 
     @property
     def channels(self) -> int:
@@ -227,7 +226,6 @@ class PoseRecipe:
         Raises:
             PoseError: If the range is empty.
         """
-        wanted = dict.fromkeys((*self.names, *SHOULDERS, NOSE))
         present = index_of(file.keypoints)
         if not any(name in present for name in self.names):
             raise PoseError(
@@ -239,11 +237,18 @@ class PoseRecipe:
         return file.read(
             start_frame=int(np.floor(round(start * file.fps, 6))),
             end_frame=last,
-            keypoints=[name for name in wanted if name in present],
+            keypoints=_present(self.needed, file.keypoints),
         )
 
+    def _take_needed(self, pose: PoseSequence) -> PoseSequence:
+        """Without the points that nothing looks at, which may be most of them."""
+        names = _present(self.needed, pose.keypoints)
+        if len(names) == len(pose.keypoints) or not any(name in names for name in self.names):
+            return pose  # the latter is an error that `select` describes by what the pose has
+        return select(pose, names)
+
     def apply(self, pose: PoseSequence) -> PoseSequence:
-        """Select, normalise and resample a raw pose; returns data of shape (T, K, dimensions).
+        """Fill, normalise, select and resample a raw pose; returns data of shape (T, K, dimensions).
 
         Raises:
             PoseError: If the pose lacks what the recipe needs, or shows nothing at all.
@@ -253,13 +258,10 @@ class PoseRecipe:
                 f"The pose has {pose.data.shape[2]} coordinates per point, "
                 f"`data.dimensions` asks for {self.dimensions}."
             )
-        pose = mask_unusable(replace(pose, data=pose.data[..., : self.dimensions]))
+        pose = mask_unusable(_by_channel(self._take_needed(pose), self.dimensions))
         if not (pose.confidence > 0).any():
             raise PoseError("Every keypoint is missing in every frame (confidence 0).")
-        if self.normalize == "shoulders":
-            pose = normalize_shoulders(pose)
-        elif self.normalize == "parts":
-            pose = normalize_parts(pose)
+        pose = NORMALIZERS[self.normalize](fill_gaps(pose, self.fill_gaps))
         pose = mask_unusable(select(pose, self.names))
         if not (pose.confidence > 0).any():
             raise PoseError(f"No keypoint of the set {self.keypoints!r} is visible in any frame.")
@@ -268,4 +270,8 @@ class PoseRecipe:
     def pack(self, pose: PoseSequence) -> NDArray[np.float16]:
         """Apply the recipe and join coordinates and confidence: float16 of shape (T, K, dimensions + 1)."""
         ready = self.apply(pose)
-        return np.concatenate([ready.data, ready.confidence[..., None]], axis=2).astype(np.float16)
+        packed = np.empty((*ready.confidence.shape, self.channels), np.float16)
+        for channel in range(self.dimensions):
+            packed[..., channel] = ready.data[..., channel]
+        packed[..., -1] = ready.confidence
+        return packed

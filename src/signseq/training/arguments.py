@@ -13,6 +13,8 @@ from transformers import Seq2SeqTrainingArguments
 
 from signseq.config import Config
 from signseq.errors import ConfigError, DataError, MissingExtraError
+from signseq.model.adapters import check_lora_settings
+from signseq.model.quantization import check_quantization
 
 __all__ = ["build_arguments", "check_settings"]
 
@@ -29,6 +31,10 @@ OWN_FIELDS = {
     "warmup_steps": "training.warmup_ratio",
     "warmup_ratio": "training.warmup_ratio",
     "max_grad_norm": "training.max_grad_norm",
+    "activation_checkpointing": "training.gradient_checkpointing",
+    "activation_checkpointing_kwargs": "training.gradient_checkpointing",
+    "gradient_checkpointing": "training.gradient_checkpointing",
+    "gradient_checkpointing_kwargs": "training.gradient_checkpointing",
     "label_smoothing_factor": "training.label_smoothing",
     "bf16": "training.mixed_precision",
     "fp16": "training.mixed_precision",
@@ -41,15 +47,19 @@ OWN_FIELDS = {
 
 
 def check_settings(config: Config) -> None:
-    """Find what can't work in the config's training section, before anything is loaded.
+    """Find what can't work in the config, before anything is loaded.
 
     Raises:
-        ConfigError: If `training.hf` has an unknown field, or one that another key sets.
+        ConfigError: If `training.hf` or `model.lora_config` has an unknown field, or one that another
+            key sets.
         DataError: If early stopping has nothing to go by.
-        MissingExtraError: If a tracker is asked for that is not installed.
+        MissingExtraError: If a package is needed that is not installed: a tracker, bitsandbytes.
     """
     training = config.training
     _check_hf_fields(training.hf)
+    if config.model.use_lora:
+        check_lora_settings(config.model.lora_config)
+    check_quantization(config.model)
     if training.early_stopping_patience is not None and config.data.val_path is None:
         raise DataError(
             "training.early_stopping_patience needs validation clips: set data.val_path."

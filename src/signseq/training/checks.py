@@ -16,6 +16,7 @@ from transformers import set_seed
 
 from signseq.config import Config
 from signseq.data.batching import Batch, collate
+from signseq.model.freezing import ParameterCount, count_parameters
 from signseq.model.progress_bars import no_progress_bars
 from signseq.model.sign_translation import SignTranslationModel
 from signseq.preparation import open_split
@@ -34,8 +35,7 @@ class DryRun:
 
     Attributes:
         clips: Training clips.
-        parameters: Of the whole model.
-        trainable: Of those, how many train.
+        parameters: How many there are, and how many train.
         batches: Per epoch and process.
         padding: Share of frames that are padding.
         cut_clips: Clips longer than `data.max_frames`, which are cut or left out.
@@ -47,8 +47,7 @@ class DryRun:
     """
 
     clips: int
-    parameters: int
-    trainable: int
+    parameters: ParameterCount
     batches: int
     padding: float
     cut_clips: int
@@ -64,7 +63,7 @@ class DryRun:
         return "\n".join(
             [
                 f"clips               {self.clips}",
-                f"parameters          {self.parameters:,}, of which {self.trainable:,} train",
+                f"parameters          {self.parameters.describe()}",
                 f"batches per epoch   {self.batches}, {100 * self.padding:.1f}% of frames are padding",
                 f"too long            {self.cut_clips} clips (data.max_frames), "
                 f"{self.cut_texts} texts (data.max_length)",
@@ -111,10 +110,7 @@ def dry_run(config: Config, *, steps: int = 4) -> DryRun:
     padded = sum(len(plan) * parts.sampler.lengths[plan].max() for plan in parts.sampler.plan(None))
     return DryRun(
         clips=len(parts.dataset),
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        trainable=sum(
-            parameter.numel() for parameter in model.parameters() if parameter.requires_grad
-        ),
+        parameters=count_parameters(model),
         batches=len(parts.sampler),
         padding=1 - float(lengths[parts.sampler.clips].sum()) / float(padded),
         cut_clips=count_cut_clips(config, parts),
@@ -140,9 +136,10 @@ def overfit(config: Config) -> float:
     """
     _need_stores(config)
     quiet = {"label_smoothing": 0.0}
+    adapters = config.model.lora_config.model_copy(update={"lora_dropout": 0.0})
     config = config.model_copy(
         update={
-            "model": config.model.model_copy(update={"dropout": 0.0}),
+            "model": config.model.model_copy(update={"dropout": 0.0, "lora_config": adapters}),
             "training": config.training.model_copy(update=quiet),
         }
     )

@@ -9,6 +9,7 @@ import logging
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,12 +20,13 @@ from signseq.config import Config
 from signseq.data.batching import BucketBatchSampler, ClipDataset, TokenTexts
 from signseq.data.store import PoseStore
 from signseq.errors import CheckpointError, DataError, ModelError
-from signseq.model.building import build_model, match_decoder_start
-from signseq.model.freezing import freeze
+from signseq.model.architectures import is_causal, position_limit
+from signseq.model.building import TextSide, build_model, build_text_side
 from signseq.model.progress_bars import no_progress_bars
+from signseq.model.quantization import load_base
 from signseq.model.self_check import check_for_leaks
 from signseq.model.sign_translation import SignTranslationModel
-from signseq.model.text_models import load_text_model, load_tokenizer, position_limit
+from signseq.model.text_models import load_tokenizer
 from signseq.poses.augmentation import Augmentation
 from signseq.preparation import build_recipe, ensure_split, open_split
 from signseq.training.arguments import check_settings
@@ -34,7 +36,11 @@ from signseq.training.run_folder import (
     interruption_explained,
     make_folder,
 )
-from signseq.training.trainer import SignTrainer, build_trainer, label_encoder
+from signseq.training.trainer import SignTrainer, build_trainer
+from signseq.training.weights import choose_weights
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 __all__ = ["Parts", "build_parts", "check_run", "train"]
 
@@ -50,6 +56,8 @@ class Parts:
     dataset: ClipDataset
     sampler: BucketBatchSampler
     val_store: PoseStore | None
+    text_side: TextSide
+    adapters: PeftModel | None
 
 
 def check_run(config: Config, *, resume: bool = False, overwrite: bool = False) -> Path | None:
@@ -121,6 +129,8 @@ def _build_in_folder(config: Config, parts: Parts, *, clear: bool) -> SignTraine
             dataset=parts.dataset,
             sampler=parts.sampler,
             val_store=parts.val_store,
+            targets=parts.text_side.targets,
+            adapters=parts.adapters,
         )
         if trainer.is_world_process_zero():
             make_folder(folder, config, clear=clear)
@@ -153,9 +163,16 @@ def build_parts(config: Config, *, augment: bool = True, start: Path | None = No
     val_store = open_or_make(data, "val") if data.val_path else None
     named = {"tokenizer": str(start)} if start else {}
     tokenizer = load_tokenizer(config.model.model_copy(update=named), store.texts())
-    text_model = load_text_model(config.model, tokenizer)
+    text_model = load_base(config.model, tokenizer)
+    text_side = build_text_side(
+        text_model,
+        tokenizer,
+        max_length=data.max_length,
+        target_language=data.target_language,
+        prompt=data.prompt,
+    )
     _check_target_limits(config, text_model)
-    encoder = {"type": config.model.encoder.type, "positions": config.model.encoder.positions}
+    encoder = config.model.encoder.model_dump(include={"type", "positions", "channels"})
     if encoder["type"] == "conv":
         encoder |= config.model.encoder.model_dump() | {"dropout": config.model.dropout or 0.0}
     model = build_model(
@@ -165,14 +182,16 @@ def build_parts(config: Config, *, augment: bool = True, start: Path | None = No
         keypoints=store.recipe.names,
         mean=torch.from_numpy(store.mean),
         spread=torch.from_numpy(store.spread),
+        text_side=text_side,
         step_frames=data.step_frames,
         max_frames=data.max_frames,
         label_smoothing=training.label_smoothing,
     )
-    check_for_leaks(model)
-    freeze(model, encoder=config.model.freeze_encoder, decoder=config.model.freeze_decoder)
-    labels = TokenTexts(store.texts(), label_encoder(tokenizer, data.max_length))
-    match_decoder_start(model, torch.tensor(labels[0], dtype=torch.long)[None])
+    model.config.estimators = list(store.estimators)
+    if not (config.model.load_in_4bit or config.model.load_in_8bit):  # too coarse for this check
+        check_for_leaks(model)
+    adapters = choose_weights(config, model, start=start)
+    labels = TokenTexts(store.targets(), text_side.targets)
     dataset = ClipDataset(
         store,
         labels,
@@ -181,7 +200,8 @@ def build_parts(config: Config, *, augment: bool = True, start: Path | None = No
         augmentation=Augmentation(**data.augment.model_dump()) if augment else None,
         seed=config.seed,
     )
-    return Parts(model, tokenizer, dataset, build_sampler(config, dataset), val_store)
+    sampler = build_sampler(config, dataset)
+    return Parts(model, tokenizer, dataset, sampler, val_store, text_side, adapters)
 
 
 def build_sampler(config: Config, dataset: ClipDataset) -> BucketBatchSampler:
@@ -220,6 +240,8 @@ def build_sampler(config: Config, dataset: ClipDataset) -> BucketBatchSampler:
 
 
 def _check_target_limits(config: Config, text_model: PreTrainedModel) -> None:
+    if is_causal(text_model.config):
+        return  # poses and text share one limit, which `build_model` checks
     limit = position_limit(text_model.config, "decoder")
     lengths = {
         "data.max_length": config.data.max_length,

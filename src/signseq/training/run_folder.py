@@ -25,7 +25,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 # What a run leaves besides its checkpoints; a new run must not be mistaken for having made it.
-RESULTS = ("model*.safetensors*", "predictions*.tsv", "scores*.json")
+RESULTS = ("model*.safetensors*", "adapter_*", "predictions*.tsv", "scores*.json")
 LOG = "metrics.jsonl"
 
 # All else must stay as it was when a run goes on: it changes what is learned, or when.
@@ -33,6 +33,7 @@ MAY_CHANGE = (
     *(f"data.{key}" for key in ("corpus", "val_path", "test_path", "other_paths", "pose_dir")),
     *("data.store", "data.max_skipped", "generation"),
     *(f"training.{key}" for key in ("checkpoint_dir", "num_workers", "mixed_precision")),
+    "training.gradient_checkpointing",
     *(f"training.{key}" for key in ("eval_batch_size", "eval_epochs", "eval_beams")),
     *(f"training.{key}" for key in ("early_stopping_patience", "save_total_limit")),
     *(f"training.{key}" for key in ("use_wandb", "project_name", "run_name")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -32,12 +32,18 @@ from signseq.data.store import PoseStore
 from signseq.errors import ConfigError
 from signseq.evaluation import translate_store
 from signseq.metrics import has_ngrams, score
+from signseq.model.adapters import without_adapters
+from signseq.model.feeding import NO_LABEL
 from signseq.model.self_check import leaves_parameters_unused
-from signseq.model.sign_translation import NO_LABEL, SignTranslationModel
+from signseq.model.sign_translation import SignTranslationModel
+from signseq.model.targets import TargetEncoder
 from signseq.training.arguments import build_arguments
 from signseq.training.callbacks import DivergenceCallback, EpochCallback, ReportCallback
 
-__all__ = ["SignTrainer", "build_trainer", "label_encoder"]
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+__all__ = ["SignTrainer", "build_trainer"]
 
 
 class SignTrainer(Seq2SeqTrainer):
@@ -46,6 +52,7 @@ class SignTrainer(Seq2SeqTrainer):
     Args:
         sampler: This process's batches.
         val_store: Clips to score during training; None scores nothing.
+        targets: Turns their texts into labels.
         config: The experiment.
         **kwargs: What Seq2SeqTrainer takes.
     """
@@ -55,12 +62,14 @@ class SignTrainer(Seq2SeqTrainer):
         *,
         sampler: BucketBatchSampler,
         val_store: PoseStore | None,
+        targets: TargetEncoder,
         config: Config,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.sampler = sampler
         self.val_store = val_store
+        self.targets = targets
         self.experiment = config
 
     def get_train_dataloader(self) -> DataLoader[Clip]:
@@ -108,7 +117,7 @@ class SignTrainer(Seq2SeqTrainer):
         return 0
 
     def _translation_model(self) -> SignTranslationModel:
-        return cast(SignTranslationModel, self.model)
+        return without_adapters(self.model)
 
     def _tokenizer(self) -> PreTrainedTokenizerBase:
         return cast(PreTrainedTokenizerBase, self.processing_class)
@@ -149,8 +158,7 @@ class SignTrainer(Seq2SeqTrainer):
         """Mean loss per token over the validation clips of all processes."""
         assert self.val_store is not None
         data = self.experiment.data
-        encode = label_encoder(self._tokenizer(), data.max_length)
-        labels = TokenTexts(self.val_store.texts(), encode)
+        labels = TokenTexts(self.val_store.targets(), self.targets)
         dataset = ClipDataset(
             self.val_store, labels, step_frames=data.step_frames, max_frames=data.max_frames
         )
@@ -172,22 +180,15 @@ class SignTrainer(Seq2SeqTrainer):
         return float(total[0] / total[1])
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save weights, tokenizer and `config.yaml`: all that translating needs, nothing pickled."""
+        """Save weights or adapters, tokenizer and `config.yaml`: all that translating needs, nothing pickled."""
         super().save_model(output_dir, _internal_call=_internal_call)
         if self.args.should_save:
             folder = Path(output_dir or str(self.args.output_dir))
             (folder / "training_args.bin").unlink(missing_ok=True)
+            model = self._translation_model()
+            if model is not self.model:  # peft saves no config.json with its adapters
+                model.config.save_pretrained(folder)
             save_config(self.experiment, folder / "config.yaml")
-
-
-def label_encoder(tokenizer: PreTrainedTokenizerBase, max_length: int) -> Any:
-    """The function that turns texts into the token ids that the decoder is to produce."""
-
-    def encode(texts: list[str]) -> list[list[int]]:
-        encoded = tokenizer(text_target=texts, truncation=True, max_length=max_length)
-        return encoded["input_ids"]  # type: ignore[no-any-return]
-
-    return encode
 
 
 def build_trainer(
@@ -198,8 +199,20 @@ def build_trainer(
     dataset: ClipDataset,
     sampler: BucketBatchSampler,
     val_store: PoseStore | None,
+    targets: TargetEncoder,
+    adapters: PeftModel | None = None,
 ) -> SignTrainer:
     """Put a trainer together.
+
+    Args:
+        config: The experiment.
+        model: What is trained.
+        tokenizer: The text model's.
+        dataset: The training clips.
+        sampler: This process's batches of them.
+        val_store: Clips to score during training; None scores nothing.
+        targets: Turns texts into labels.
+        adapters: What `add_lora` made of the model: trained and saved in its place.
 
     Raises:
         ConfigError: See `build_arguments`.
@@ -229,8 +242,9 @@ def build_trainer(
     trainer = SignTrainer(
         sampler=sampler,
         val_store=val_store,
+        targets=targets,
         config=config,
-        model=model,
+        model=model if adapters is None else adapters,
         args=build_arguments(
             config,
             steps_per_epoch=steps,

@@ -1,0 +1,84 @@
+"""Landmarks in HDF5 shards: `{video: {clip: array}}`, as YouTube-ASL's ready keypoints come."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from signseq.errors import MissingExtraError, PoseError
+from signseq.poses.sources.arrays import open_array, skeleton_of
+from signseq.poses.sources.source import PoseFormat, PoseSource
+
+if TYPE_CHECKING:
+    import h5py
+
+__all__ = ["open_h5"]
+
+DEFAULT_SKELETON = "youtube_asl_104"
+
+
+def open_h5(path: str, member: str, pose_format: PoseFormat, *, name: str) -> PoseSource:
+    """Open one data set of an HDF5 file; only the frames that are asked for are read.
+
+    Args:
+        path: The file.
+        member: The data set in it, `video/clip`; frames first, (T, 208) or (T, 104, 2).
+        pose_format: Its frame rate, and its points where they aren't YouTube-ASL's 104.
+        name: What to call it in messages.
+
+    Raises:
+        PoseError: If the file is locked, cut off or no HDF5 file, or the data set isn't in it.
+        MissingExtraError: If h5py isn't installed.
+    """
+    skeleton = skeleton_of(pose_format, default=DEFAULT_SKELETON)
+    try:
+        stat = os.stat(path)
+    except OSError as fault:
+        raise PoseError(f"{name}: no such file.") from fault
+    file = _open_file(path, stat.st_size, stat.st_mtime_ns)
+    try:
+        data = file.get(member)
+        shape = getattr(data, "shape", None)  # a group has none
+    except (OSError, RuntimeError, ValueError, KeyError) as fault:
+        raise PoseError(f"{name}: can't be read ({fault}). Fetch {path} again.") from fault
+    if data is None or shape is None:
+        raise PoseError(f"{name}: no such data set in the file.")
+
+    def read(first: int, last: int) -> Any:
+        try:
+            return data[first:last]
+        except (OSError, RuntimeError) as fault:
+            raise PoseError(f"{name}: cut off or damaged ({fault}). Fetch {path} again.") from fault
+
+    return open_array(data, tuple(shape), pose_format, skeleton, name=name, read=read)
+
+
+@lru_cache(maxsize=8)
+def _open_file(path: str, _size: int, _changed: int) -> h5py.File:
+    try:
+        import h5py
+    except ImportError as fault:
+        raise MissingExtraError(package="h5py", extra="h5", purpose="Reading HDF5 files") from fault
+    try:
+        return h5py.File(path, "r")
+    except BlockingIOError as fault:
+        raise PoseError(f"{path}: {_locked()}") from fault
+    except OSError as fault:
+        said = str(fault)
+        if "truncated" in said:
+            raise PoseError(f"{path}: cut off ({said}). Fetch it again.") from fault
+        if "unable to lock file" in said or "already open for write" in said:
+            raise PoseError(f"{path}: {_locked()}") from fault
+        raise PoseError(f"{path}: not a whole HDF5 file ({said}). Fetch it again.") from fault
+
+
+def _locked() -> str:
+    return (
+        "another program is writing this HDF5 file, or the file system can't lock it. Wait until it is "
+        "written; on a network drive, set the environment variable HDF5_USE_FILE_LOCKING=FALSE."
+    )
+
+
+# A handle that two processes share reads garbage: what is open here is closed before a fork.
+os.register_at_fork(before=_open_file.cache_clear)

@@ -18,7 +18,7 @@ from signseq.data.splits import (
 )
 from signseq.errors import DataError
 
-__all__ = ["SplitReport", "split"]
+__all__ = ["SplitReport", "parse_shares", "split"]
 
 REPEATS = "repeats.csv"
 
@@ -114,6 +114,19 @@ def split(
         shared=_shared(divided, columns),
         repeats=repeats,
     )
+
+
+def parse_shares(text: str) -> dict[str, float]:
+    """Shares in percent, `90,5,5`, as shares of train, val and test.
+
+    Raises:
+        DataError: If they are not three numbers.
+    """
+    try:
+        train, val, test = (float(part) / 100 for part in text.split(","))
+    except ValueError as fault:
+        raise DataError(f"--shares {text!r}: expected three numbers, as in 90,5,5.") from fault
+    return {"train": train, "val": val, "test": test}
 
 
 def _read(path: Path) -> tuple[list[str], list[dict[str, str]], str]:

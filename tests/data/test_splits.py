@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from conftest import write_rows
+from signseq.__main__ import app
 from signseq.data.splits import (
     assign_groups,
     find_repeats,
@@ -18,7 +20,7 @@ from signseq.data.splits import (
     video_of,
 )
 from signseq.errors import DataError
-from signseq.splitting import split
+from signseq.splitting import parse_shares, split
 
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 
@@ -234,3 +236,18 @@ def test_tabs_stay_tabs(table: Path, tmp_path: Path) -> None:
     split(path, tmp_path / "out")
 
     assert (tmp_path / "out" / "train.tsv").read_text().startswith("uid\ttext\tsigner\n")
+
+
+def test_the_command_line_says_what_it_did(table: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["split", str(table), str(tmp_path / "out"), "--by", "signer", "--shares", "60,20,20"]
+    )
+
+    assert result.exit_code == 0
+    assert "signers in train and in another split: 0" in result.output
+    assert (tmp_path / "out" / "test.csv").exists()
+
+
+def test_shares_that_are_no_numbers_say_what_is_expected(table: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="'90,10': expected three numbers, as in 90,5,5"):
+        parse_shares("90,10")

@@ -15,12 +15,19 @@ KEYPOINTS = KEYPOINT_SETS["all"].keypoints + WORLD
 
 
 def write_clips(
-    folder: Path, *, files: int, rows: int | None = None, seed: int = 0, median: int = 150
+    folder: Path,
+    *,
+    files: int,
+    rows: int | None = None,
+    seed: int = 0,
+    median: int = 150,
+    mean_to_median: float = 1.4,
+    fps: float = 25.0,
 ) -> Path:
     """Write `files` clips and a table of `rows` rows that go round them; returns the table's path.
 
     Lengths are log-normal with the given median and a mean 1.4 times as large, as iSign's are
-    (median 150, mean 210 frames).
+    (median 150, mean 210 frames); with a mean of the median they are all the same.
     """
     rng = np.random.default_rng(seed)
     (folder / "poses").mkdir(parents=True, exist_ok=True)
@@ -28,12 +35,13 @@ def write_clips(
     for side, x in (("LEFT", 350.0), ("RIGHT", 150.0)):
         rest[KEYPOINTS.index(f"POSE_LANDMARKS.{side}_SHOULDER")] = (x, 250.0, 0.0)
     for number in range(files):
-        frames = int(np.clip(rng.lognormal(np.log(median), np.sqrt(2 * np.log(1.4))), 10, 1291))
+        length = rng.lognormal(np.log(median), np.sqrt(2 * np.log(mean_to_median)))
+        frames = int(np.clip(length + 1e-6, min(median, 10), 1291))
         data = (rest + rng.normal(scale=2, size=(frames, len(KEYPOINTS), 3))).astype(np.float32)
         confidence = np.ones(data.shape[:2], np.float32)
         write_pose(
             folder / "poses" / f"{number}.pose",
-            PoseSequence(data, confidence, 25.0, KEYPOINTS),
+            PoseSequence(data, confidence, fps, KEYPOINTS),
             size=(500, 500),
         )
     words = ("we", "you", "they", "eat", "see", "like", "bread", "water", "today", "tomorrow")

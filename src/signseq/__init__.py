@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from signseq.config import Config, load_config
     from signseq.errors import SignSeqError
     from signseq.evaluation import evaluate
+    from signseq.inspection import inspect
     from signseq.merging import merge
     from signseq.metrics import Scores
     from signseq.poses.sequence import PoseSequence, read_pose, write_pose
     from signseq.preparation import prepare
+    from signseq.splitting import split
+    from signseq.stitching import stitch
     from signseq.training.run import train
     from signseq.translation import Translation, Translator
 
@@ -27,10 +30,13 @@ __all__ = [
     "Translation",
     "Translator",
     "evaluate",
+    "inspect",
     "load_config",
     "merge",
     "prepare",
     "read_pose",
+    "split",
+    "stitch",
     "train",
     "write_pose",
 ]
@@ -44,10 +50,13 @@ _HOMES = {
     "Translation": "translation",
     "Translator": "translation",
     "evaluate": "evaluation",
+    "inspect": "inspection",
     "load_config": "config",
     "merge": "merging",
     "prepare": "preparation",
     "read_pose": "poses.sequence",
+    "split": "splitting",
+    "stitch": "stitching",
     "train": "training.run",
     "write_pose": "poses.sequence",
 }

@@ -21,9 +21,9 @@ from signseq.model.architectures import (
 )
 from signseq.model.encoders import output_length
 from signseq.model.lookup import look_up
-from signseq.model.lora_targets import find_targets
+from signseq.model.lora_targets import cross_attention, find_targets
 from signseq.model.memory import MemoryEstimate, Method, StepSize, estimate_memory
-from signseq.model.outline import outline, parameter_count, sign_outline
+from signseq.model.outline import is_inside, outline, parameter_count, sign_outline
 from signseq.poses.keypoints import get_keypoint_set
 
 __all__ = ["ModelDescription", "config_for", "describe_model", "describe_models"]
@@ -140,7 +140,10 @@ def describe_model(
     }
     with torch.device("meta"):
         text_model = outline(found.config, has_own_head=found.has_own_head)
+        # as in training: what was never trained isn't frozen, and can't be quantized
+        in_full = cross_attention(text_model) if settings.decoder_name else []
         targets = find_targets(text_model, settings.lora_config.target_modules)
+        targets = [name for name in targets if not is_inside(name, in_full)]
         whole = sign_outline(text_model, **poses)
     memory = tuple(
         estimate_memory(
@@ -150,11 +153,13 @@ def describe_model(
             label_smoothing=config.training.label_smoothing,
             rank=settings.lora_config.r,
             targets=settings.lora_config.target_modules,
+            in_full=in_full,
             gradient_checkpointing=config.training.gradient_checkpointing,
             has_own_head=found.has_own_head,
             **poses,
         )
         for method in METHODS
+        if not (in_full and method == "qlora")
     )
     limit = position_limit(found.config)
     rate = (data.fps or USUAL_FPS) / data.step_frames

@@ -66,6 +66,12 @@ def merge(checkpoint: str | Path, out: str | Path, *, trust_remote_code: bool = 
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     logger.info("%s: written; its logits differ from the adapters' by %.1e.", out, difference)
+    settings = load_config(folder / "config.yaml").model
+    if settings.load_in_4bit or settings.load_in_8bit:
+        logger.info(
+            "Both are in full precision here. The quantized model that was trained and scored gives somewhat other "
+            "logits, so score the merged one anew."
+        )
     return out
 
 

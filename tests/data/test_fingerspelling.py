@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from signseq.data import composition
+from signseq.data import composition, joining
 from signseq.data.composition import Piece, compose, draw_style
 from signseq.data.fingerspelling import MOVEMENTS, SIZES, write_corpus
 from signseq.data.recordings import KEYPOINTS, load_recordings
@@ -163,7 +163,7 @@ def test_corpus_json_says_what_the_movements_are(corpus):
 def test_equal_neighbouring_letters_stand_apart(spell):
     two = spell("LL")
     wrist = two.data[:, RIGHT_WRIST, 0]
-    assert wrist[:3].mean() - wrist[-3:].mean() > 0.8 * composition.REPEAT_SLIDE * 120
+    assert wrist[:3].mean() - wrist[-3:].mean() > 0.8 * joining.REPEAT_SLIDE * 120
     hand = [k for k, name in enumerate(KEYPOINTS) if name.startswith("RIGHT_HAND")]
     shape = two.data[:, hand] - two.data[:, hand[:1]]
     size = np.linalg.norm(shape, axis=-1).mean(axis=1)
@@ -172,7 +172,7 @@ def test_equal_neighbouring_letters_stand_apart(spell):
 
 def test_three_equal_letters_slide_on(spell):
     wrist = spell("LLL").data[:, RIGHT_WRIST, 0]
-    assert wrist[:3].mean() - wrist[-3:].mean() > 1.6 * composition.REPEAT_SLIDE * 120
+    assert wrist[:3].mean() - wrist[-3:].mean() > 1.6 * joining.REPEAT_SLIDE * 120
 
 
 def test_a_letter_lasts_about_ten_frames(spell):

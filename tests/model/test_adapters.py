@@ -108,6 +108,11 @@ def test_single_layers_can_be_left_out_and_chosen(make_model):
         add_lora(make_model("bart"), lora(layers_to_transform=[9]))
 
 
+def test_leaving_out_what_is_not_there_is_an_error(make_model):
+    with pytest.raises(ModelError, match="exclude_modules: typo matches no linear layer"):
+        find_targets(make_model("t5").text_model, exclude=["typo"])
+
+
 def test_leaving_out_every_layer_is_an_error(make_model):
     with pytest.raises(ModelError, match="no layer is found for queries and values"):
         add_lora(make_model("bart"), lora(exclude_modules=["q_proj", "v_proj"]))

@@ -119,9 +119,23 @@ def test_nllb_is_found_by_iso_codes() -> None:
 
     assert languages is not None
     assert len(languages.ids) == 202
-    assert [languages.code(name) for name in ("en", "eng", "eng_Latn", "hi", "de")] == [
-        *("eng_Latn", "eng_Latn", "eng_Latn", "hin_Deva", "deu_Latn")
-    ]
+    wanted = {"en": "eng_Latn", "eng": "eng_Latn", "eng_Latn": "eng_Latn", "hi": "hin_Deva"}
+    wanted |= {
+        "ar": "arb_Arab",
+        "sw": "swh_Latn",
+        "ne": "npi_Deva",
+        "ms": "zsm_Latn",
+        "lv": "lvs_Latn",
+    }
+    assert {name: languages.code(name) for name in wanted} == wanted
+
+
+def test_a_country_is_no_matter_to_a_model_that_has_no_countries() -> None:
+    tokenizer = own_tokenizer(CODES)
+    languages = find_languages(text_model("mbart", tokenizer).config, tokenizer)
+
+    assert languages is not None
+    assert (languages.code("en-US"), languages.code("de-DE")) == ("en_XX", "de_DE")
 
 
 def test_labels_are_those_of_nllbs_own_tokenizer() -> None:
@@ -231,8 +245,8 @@ def test_a_reloaded_model_writes_the_same_language(tmp_path: Path, clips) -> Non
     ("language", "said"),
     [
         ("zh", "knows several of it: zh_CN, zh_TW. Name one"),
-        ("en_XY", "does not know it; the nearest of its 4 languages are en_XX"),
-        ("klingon", "does not know it; the nearest of its 4 languages are"),
+        ("de_XY", "does not know it; the nearest of its 4 languages: de_DE"),
+        ("klingon", "does not know it; it has 4 others, such as de_DE, en_XX, zh_CN"),
     ],
 )
 def test_a_language_that_the_model_lacks_names_the_nearest(language: str, said: str) -> None:

@@ -80,7 +80,7 @@ def test_clips_are_trained_scored_and_translated_in_their_own_language(
     translator.translate(clip)
     translator.translate(clip, target_language="eng")
     assert [None if ids is None else ids.tolist() for ids in told[1:]] == [[german], [english]]
-    with pytest.raises(ModelError, match=r"'fr'.*does not know it; the nearest of its 2 languages"):
+    with pytest.raises(ModelError, match=r"'fr'.*does not know it; it has 2 others, such as de_DE"):
         translator.translate(clip, target_language="fr")
 
 
@@ -131,3 +131,35 @@ def test_a_target_language_for_a_model_without_codes_is_an_error(
 
     with pytest.raises(ModelError, match=r"\(bart\) has no codes for languages.*Leave"):
         Translator.from_pretrained(trained).translate(clip, target_language="en")
+
+
+def test_a_wrong_name_is_said_before_anything_is_packed(tmp_path: Path) -> None:
+    folder = write_corpus(tmp_path, train=2, val=1)
+    config = tiny_config(folder, "data.test_path=null", *pretrained(Path("nobody/nothing")))
+
+    with pytest.raises(ModelError, match="The model 'nobody/nothing' can't be loaded"):
+        train(config)
+
+    assert not (folder / "store").exists()
+
+
+def test_what_is_generated_must_fit_a_causal_models_positions(
+    prepared: Path, tmp_path: Path
+) -> None:
+    model = save_text_model(tmp_path / "gpt2", "gpt2")
+    settings = pretrained(model, "generation.max_new_tokens=1100")
+
+    with pytest.raises(ModelError, match=r"1100 more for prompt and text.*generation\.max_new_tok"):
+        build_parts(tiny_config(prepared, *settings))
+
+
+def test_more_tokens_than_the_decoder_has_positions_are_an_error_in_scoring(trained: Path) -> None:
+    with pytest.raises(
+        ModelError, match=r"max_new_tokens = 2000: this bart model writes at most 1024"
+    ):
+        evaluate(trained, overrides=["generation.max_new_tokens=2000"], blind=False)
+
+
+def test_a_checkpoint_is_no_text_model(trained: Path, prepared: Path) -> None:
+    with pytest.raises(ModelError, match=r"it is a checkpoint of signseq.*use --resume"):
+        build_parts(tiny_config(prepared, *pretrained(trained)))

@@ -1,16 +1,16 @@
-"""Verbs about data: corpus, split, prepare."""
+"""Verbs about data: corpus, split, stitch, inspect, prepare."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from signseq.cli.app import ConfigArgument, Overrides, Workers, app
 
-__all__ = ["corpus", "prepare", "split"]
+__all__ = ["corpus", "inspect", "prepare", "split", "stitch"]
 
 
 @app.command()
@@ -54,6 +54,113 @@ def split(
         overwrite=overwrite,
     )
     typer.echo(report.describe())
+
+
+@app.command()
+def stitch(
+    lexicon: Annotated[
+        Path, typer.Argument(metavar="LEXICON", help="A folder with index.csv, or of <gloss>.pose.")
+    ],
+    texts: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TEXTS",
+            help="A csv or tsv with uid, text and perhaps glosses; or a sentence a line.",
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Where poses/ and table.csv go.")],
+    glosses: Annotated[
+        Path | None, typer.Option(help="The glosses of a file of sentences, line by line.")
+    ] = None,
+    missing: Annotated[
+        Literal["skip", "drop", "spell"],
+        typer.Option(
+            help="Sentences with a word that isn't there: skip them, drop the word, or spell it."
+        ),
+    ] = "skip",
+    letters: Annotated[
+        Path | None, typer.Option(help="A lexicon to spell with; default: the letters of LEXICON.")
+    ] = None,
+    first: Annotated[
+        bool, typer.Option("--first", help="Of several clips the one of best priority; else any.")
+    ] = False,
+    spoken_language: Annotated[str | None, typer.Option(help="Where LEXICON has several.")] = None,
+    signed_language: Annotated[str | None, typer.Option(help="Where LEXICON has several.")] = None,
+    fps: Annotated[float, typer.Option(help="Frames per second of the sentences.")] = 25.0,
+    transition_seconds: Annotated[float, typer.Option(help="From one clip to the next.")] = 0.12,
+    sign_seconds: Annotated[
+        float, typer.Option(help="Longer signs are played faster; 0: as they are.")
+    ] = 0.8,
+    letter_seconds: Annotated[float, typer.Option(help="The same for letters.")] = 0.3,
+    keypoints: Annotated[
+        str | None, typer.Option(help="A keypoint set, e.g. upper_body_hands_face; default: all.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed, the same files.")] = 42,
+    workers: Workers = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what other settings stitched there.")
+    ] = False,
+) -> None:
+    """Compose sentences of a lexicon's clips, to pretrain on; goes on where it was."""
+    from signseq.stitching import Joining, stitch
+
+    report = stitch(
+        lexicon,
+        texts,
+        out,
+        glosses=glosses,
+        letters=letters,
+        missing=missing,
+        takes_first=first,
+        joining=Joining(
+            fps=fps,
+            transition_seconds=transition_seconds,
+            sign_seconds=sign_seconds,
+            letter_seconds=letter_seconds,
+            keypoints=keypoints,
+        ),
+        spoken_language=spoken_language,
+        signed_language=signed_language,
+        seed=seed,
+        workers=workers or os.cpu_count() or 1,
+        overwrite=overwrite,
+    )
+    typer.echo(report.describe())
+
+
+@app.command()
+def inspect(
+    config: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG|FOLDER",
+            help="The experiment's YAML file; or a folder with train, val and test as .csv or .tsv, and poses/.",
+        ),
+    ],
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the report as one HTML file too, with a few clips to watch."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End with code 1 if something would spoil training.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Look a corpus over before training: what is in it, what is wrong, which settings fit."""
+    from signseq.config import load_config
+    from signseq.inspection import config_of_folder, inspect
+    from signseq.inspection_report import write_html
+
+    load = config_of_folder if config.is_dir() else load_config
+    found = inspect(load(config, overrides or ()))
+    typer.echo(found.to_json() if as_json else found.describe())
+    if out is not None:
+        write_html(found, out, title=config.stem)
+        if not as_json:
+            typer.echo(f"\nThe report is in {out}.")
+    if strict and found.spoils_training:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -142,6 +142,11 @@ def _pose_files(names: list[str]) -> Iterator[Path]:
     """The .pose files that names, folders and globs stand for."""
     for name in names:
         path = Path(name)
+        if "=" in name and not path.exists():
+            raise DataError(
+                f"{name}: no such file. A checkpoint's settings can't be changed here; see signseq translate --help "
+                "for what can (--num-beams, --target-language, ...)."
+            )
         if path.is_dir():
             found = sorted(path.rglob("*.pose"))
         elif path.exists():  # first, as a name may hold the brackets of a glob

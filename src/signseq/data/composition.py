@@ -9,18 +9,25 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from signseq.data.joining import (
+    REPEAT_SECONDS,
+    Timeline,
+    find_arm,
+    lay_in_row,
+    mix_rows,
+    place_in_picture,
+    plan_slides,
+    smooth,
+)
 from signseq.data.recordings import HANDS, KEYPOINTS, PARTS, Recordings, Unit
-from signseq.poses.keypoints import BODY, mirror_name
+from signseq.poses.keypoints import mirror_name
 from signseq.poses.sequence import PoseSequence
 
-__all__ = ["FPS", "PICTURE", "Piece", "Style", "compose", "draw_style"]
+__all__ = ["FPS", "Piece", "Style", "compose", "draw_style"]
 
 Floats = NDArray[np.float32]
 
 FPS = 25.0
-PICTURE = (500, 500)
-SHOULDER_PIXELS = 120.0
-SHOULDER_MIDDLE = (250.0, 200.0)
 
 # How people differ; the values with which the first prototype of this corpus was learnable.
 ROTATION = (0.10, 0.15, 0.08)  # radians (standard deviation): pitch, yaw, roll
@@ -33,24 +40,14 @@ LOST_SHARE, LOST_FRAMES = 0.25, 4  # of the sequences lose a hand, for up to so 
 
 SIGN_SECONDS, LETTER_SECONDS = (0.30, 0.50), (0.20, 0.40)
 TRANSITION_SECONDS = (0.06, 0.14)
-REPEAT_SECONDS = 0.20  # between equal letters: time for the hand to loosen and slide aside
-REPEAT_SLIDE = (
-    0.12  # shoulder widths away from the body, as the second of two equal letters is signed
-)
 REPEAT_LOOSEN = 0.5  # of the way to a hand that spells nothing
 BODY_SLOWNESS = 0.6  # the body's own recording is played this much slower, forth and back
 
-_MIDDLE = np.array(SHOULDER_MIDDLE, np.float32)
 _FLIP = np.array([-1, 1, 1], np.float32)
 _INDEX = {name: k for k, name in enumerate(KEYPOINTS)}
 _MIRROR = np.array([_INDEX[mirror_name(name)] for name in KEYPOINTS])
-_ARMS = [
-    _INDEX[f"{BODY}.{side}_{joint}"]
-    for side in ("LEFT", "RIGHT")
-    for joint in ("ELBOW", "WRIST", "PINKY", "INDEX", "THUMB")
-]
-_TRUNK = np.setdiff1d([*PARTS.body, *PARTS.face], _ARMS)
-_RIGHT_ARM = np.array([*(k for k in _ARMS if ".RIGHT_" in KEYPOINTS[k]), *HANDS[1]])
+_RIGHT_ARM = find_arm(KEYPOINTS, "RIGHT")
+_TRUNK = np.setdiff1d([*PARTS.body, *PARTS.face], [*find_arm(KEYPOINTS, "LEFT"), *_RIGHT_ARM])
 _PARENTS = [0, *(0 if k % 4 == 1 else k - 1 for k in range(1, 21))]  # of a hand's 21 points
 
 
@@ -89,19 +86,14 @@ class Style:
 
 
 @dataclass(frozen=True, eq=False)
-class _Timeline:
-    """For each frame: the rows to mix, how much of the second, and what repetition adds.
+class _Repetition:
+    """What repetition adds to each frame.
 
     Attributes:
-        first, second: Rows of the recordings, shape (T,).
-        weight: Of the second row, shape (T,).
         loosen: How loose the hand is between equal letters, shape (T,).
         slide: How far the hand has slid aside, shoulder widths, shape (T,).
     """
 
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    weight: Floats
     loosen: Floats
     slide: Floats
 
@@ -145,13 +137,13 @@ def compose(
     Returns:
         Pixels in a picture of 500 x 500, depth in the same unit, at 25 frames per second.
     """
-    timeline = _plan(pieces, recordings, speed=style.speed, rng=rng)
-    data, confidence = _mix(recordings, timeline)
-    data = _repeat(data, timeline, neutral)
+    timeline, repetition = _plan(pieces, recordings, speed=style.speed, rng=rng)
+    data, confidence = mix_rows(recordings.data, recordings.confidence, timeline)
+    data = _repeat(data, repetition, neutral)
     rows = _sway(recordings.spans[body], len(data), rng=rng)
     data[:, _TRUNK] = recordings.data[np.ix_(rows, _TRUNK)]
     confidence[:, _TRUNK] = recordings.confidence[np.ix_(rows, _TRUNK)]
-    data = _smooth(data, confidence)
+    data = smooth(data, confidence)
     for hand in HANDS:
         data[:, hand] = _resize_hand(data[:, hand], style.bones)
     data = data @ style.rotation.T
@@ -161,15 +153,12 @@ def compose(
     confidence = _lose_hands(confidence, rng)
     data *= np.float32(style.scale)
     data[..., :2] += style.shift
-    data *= np.float32(SHOULDER_PIXELS)
-    data[..., :2] += _MIDDLE
-    data[confidence == 0] = 0
-    return PoseSequence(data, confidence, FPS, KEYPOINTS)
+    return PoseSequence(place_in_picture(data, confidence), confidence, FPS, KEYPOINTS)
 
 
 def _plan(
     pieces: Sequence[Piece], recordings: Recordings, *, speed: float, rng: np.random.Generator
-) -> _Timeline:
+) -> tuple[Timeline, _Repetition]:
     spans = np.array([recordings.spans[piece.unit][:2] for piece in pieces])
     ranges = np.array([LETTER_SECONDS if p.is_letter else SIGN_SECONDS for p in pieces])
     holds = rng.uniform(ranges[:, 0], ranges[:, 1]) / speed
@@ -177,57 +166,20 @@ def _plan(
     units = [piece.unit for piece in pieces]
     repeats = np.array([False, *(a == b for a, b in pairwise(units))])
     moves = np.where(repeats[1:], REPEAT_SECONDS, moves) / speed
-    begins = np.concatenate([[0], np.cumsum(holds[:-1] + moves)])
-    ends = begins + holds
-    slides = REPEAT_SLIDE * np.array(_run_lengths(repeats))
-
-    times = np.arange(max(int(np.ceil(ends[-1] * FPS)), 2)) / FPS
-    now = np.searchsorted(begins, times, side="right") - 1
-    following = np.minimum(now + 1, len(pieces) - 1)
-    moving = (times > ends[now]) & (following > now)
-    phase = np.clip((times - begins[now]) / holds[now], 0, 1)
-    rows = spans[now, 0] + phase * (spans[now, 1] - spans[now, 0] - 1)
-    held = np.floor(rows).astype(np.int64)
-    gap = np.where(moving, begins[following] - ends[now], 1)
-    way = np.where(moving, (times - ends[now]) / gap, 0)
-    eased = way**3 * (10 - 15 * way + 6 * way**2)  # minimum jerk: Flash and Hogan 1985
-    return _Timeline(
-        first=np.where(moving, spans[now, 1] - 1, held),
-        second=np.where(moving, spans[following, 0], np.minimum(held + 1, spans[now, 1] - 1)),
-        weight=np.where(moving, eased, rows - held).astype(np.float32),
-        loosen=(np.sin(np.pi * way) * (moving & repeats[following])).astype(np.float32),
-        slide=(slides[now] + eased * (slides[following] - slides[now])).astype(np.float32),
-    )
+    row = lay_in_row(spans, holds, moves=moves, fps=FPS)
+    loosen = np.sin(np.pi * row.way) * (row.is_moving & repeats[row.following])
+    return row, _Repetition(loosen.astype(np.float32), plan_slides(repeats, row))
 
 
-def _run_lengths(repeats: NDArray[np.bool_]) -> list[int]:
-    lengths = [0]
-    for is_repeat in repeats[1:]:
-        lengths.append(lengths[-1] + 1 if is_repeat else 0)
-    return lengths
-
-
-def _mix(recordings: Recordings, timeline: _Timeline) -> tuple[Floats, Floats]:
-    """Mix two rows a frame; a point that only one of them shows stays where that one has it."""
-    first, second = recordings.confidence[timeline.first], recordings.confidence[timeline.second]
-    weight = timeline.weight[:, None]
-    both = (first > 0) & (second > 0)
-    nearer = weight >= 0.5
-    confidence = np.where(both, first + weight * (second - first), np.where(nearer, second, first))
-    share = np.where(both, weight, (second > 0).astype(np.float32))[..., None]
-    start, stop = recordings.data[timeline.first], recordings.data[timeline.second]
-    return start + share * (stop - start), confidence
-
-
-def _repeat(data: Floats, timeline: _Timeline, neutral: Floats) -> Floats:
+def _repeat(data: Floats, repetition: _Repetition, neutral: Floats) -> Floats:
     """Between equal letters, loosen the hand and slide it aside; there it spells the second."""
-    if not timeline.slide.any():
+    if not repetition.slide.any():
         return data
     hand = list(HANDS[1])
     wrist = data[:, hand[:1]]
-    looseness = (REPEAT_LOOSEN * timeline.loosen)[:, None, None]
+    looseness = (REPEAT_LOOSEN * repetition.loosen)[:, None, None]
     data[:, hand] += looseness * (wrist + neutral - data[:, hand])
-    data[:, _RIGHT_ARM, 0] -= timeline.slide[:, None]  # the signer's right is the picture's left
+    data[:, _RIGHT_ARM, 0] -= repetition.slide[:, None]  # the signer's right is the picture's left
     return data
 
 
@@ -241,16 +193,6 @@ def _sway(
     steps = rng.uniform(0, length) + np.arange(frames) * BODY_SLOWNESS * fps / FPS
     rows: NDArray[np.int64] = start + forth_and_back[steps.astype(np.int64) % len(forth_and_back)]
     return rows
-
-
-def _smooth(data: Floats, confidence: Floats) -> Floats:
-    """Three taps over time, of the frames that show the point."""
-    seen = (confidence > 0).astype(np.float32)[..., None]
-    weighted, total = 2 * seen * data, 2 * seen
-    for target, source in ((slice(1, None), slice(None, -1)), (slice(None, -1), slice(1, None))):
-        weighted[target] += (seen * data)[source]
-        total[target] += seen[source]
-    return np.where(seen > 0, weighted / np.maximum(total, 1), data)
 
 
 def _resize_hand(hand: Floats, bones: Floats) -> Floats:

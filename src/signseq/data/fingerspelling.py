@@ -13,16 +13,14 @@ import csv
 import difflib
 import io
 import json
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from signseq.data.processes import run_chunks
 from signseq.errors import DataError, PoseError
 from signseq.progress import track
 
@@ -94,7 +92,7 @@ def write_corpus(
         _make_room(folder, settings)
         (folder / "poses").mkdir(exist_ok=True)
         compose = partial(_write_poses, kind=kind, folder=folder / "poses", seed=seed)
-        done = _run(compose, samples, workers=workers)
+        done = run_chunks(compose, samples, chunk=CHUNK, workers=workers, caller="write_corpus")
         for _ in track(done, total=len(samples), label=f"Composing {kind}", unit="pose"):
             pass
         _write_tables(folder, sizes, [sample.row() for sample in samples])
@@ -160,33 +158,8 @@ def _files(folder: Path, settings: Mapping[str, Any]) -> Iterator[Path]:
         yield from (folder / "poses" / f"{make_uid(split, number)}.pose" for number in range(size))
 
 
-def _run(
-    compose: Callable[[Sequence[Sample]], None], samples: Sequence[Sample], *, workers: int
-) -> Iterator[None]:
-    """Compose all samples, and yield once for each that is done."""
-    chunks = [samples[start : start + CHUNK] for start in range(0, len(samples), CHUNK)]
-    if workers <= 1:
-        for chunk in chunks:
-            for sample in chunk:
-                compose([sample])
-                yield
-        return
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn) as pool:
-        try:
-            for chunk, _ in zip(chunks, pool.map(compose, chunks), strict=True):
-                yield from (None for _ in chunk)
-        except BrokenProcessPool as fault:
-            raise DataError(
-                "A process that composed poses was ended from outside, or could not start. "
-                "Call write_corpus below `if __name__ == '__main__':`, or with workers=1."
-            ) from fault
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
 def _write_poses(samples: Sequence[Sample], *, kind: str, folder: Path, seed: int) -> None:
-    from signseq.data.composition import PICTURE
+    from signseq.data.joining import PICTURE
     from signseq.data.samples import compose_sample
     from signseq.poses.sequence import write_pose
 

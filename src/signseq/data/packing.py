@@ -116,7 +116,7 @@ def _open_pool(size: int) -> Iterator[ProcessPoolExecutor]:
     # Nobody reads the word to stop, so all see it; an Event would wait for workers that were killed.
     stop, say_stop = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(
-        size, mp_context=context, initializer=_start_worker, initargs=(stop,)
+        size, mp_context=context, initializer=_start_worker, initargs=(os.getpid(), stop)
     )
     with stop, say_stop:
         try:
@@ -141,9 +141,10 @@ def _ctrl_c_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _start_worker(stop: Connection) -> None:
+def _start_worker(parent: int, stop: Connection) -> None:
+    # Whose child it is, it is told: one killed just now has left it to another already.
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_end_with, args=(os.getppid(), stop), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent, stop), daemon=True).start()
 
 
 def _end_with(parent: int, stop: Connection) -> None:

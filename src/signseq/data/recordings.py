@@ -6,9 +6,8 @@ the package spoken-to-signed (MIT): MediaPipe Holistic .pose files and an `index
 
 from __future__ import annotations
 
-import csv
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from signseq.data.joining import find_held_part
+from signseq.data.lexicon import INDEX, read_index
 from signseq.errors import DataError, MissingExtraError, SignSeqError
 from signseq.poses.keypoints import (
     BODY,
@@ -54,10 +55,6 @@ HANDS = (PARTS.left_hand, PARTS.right_hand)  # the wrist is each hand's first po
 # shoulders and make the head as deep as it is wide.
 HAND_DEPTH, BODY_DEPTH, FACE_DEPTH = 500.0, 60.0, 300.0
 
-RAISED_SPEED = 1.0  # shoulder widths/s: a hand slower than this has arrived where it signs
-MAX_TRIM = 0.35  # of a clip, from either end; a letter that never stops is not trimmed away
-MIN_ROWS = 3
-
 
 @dataclass(frozen=True, eq=False)
 class Recordings:
@@ -89,9 +86,9 @@ def find_lexicon() -> Path:
             package="spoken-to-signed", extra="demo", purpose="The embedded corpus"
         )
     folder = Path(next(iter(spec.submodule_search_locations)), "assets", "fingerspelling_lexicon")
-    if not (folder / "index.csv").is_file():
+    if not (folder / INDEX).is_file():
         raise DataError(
-            f"{folder}: no index.csv; the installed spoken-to-signed ships no recordings. "
+            f"{folder}: no {INDEX}; the installed spoken-to-signed ships no recordings. "
             f"Install the version that belongs to this one: pip install 'signseq[demo]'"
         )
     return folder
@@ -118,7 +115,7 @@ def load_recordings(units: tuple[Unit, ...]) -> Recordings:
             pose = _to_common_frame(PoseFile.open(paths[unit]).read(keypoints=KEYPOINTS))
         except SignSeqError as fault:
             raise DataError(f"A recording of spoken-to-signed can't be used: {fault}") from fault
-        kept = _held_part(pose)
+        kept = find_held_part(pose, [hand[0] for hand in HANDS])
         data.append(pose.data[kept])
         confidence.append(pose.confidence[kept])
         spans[unit] = (row, row + len(data[-1]), pose.fps)
@@ -127,8 +124,7 @@ def load_recordings(units: tuple[Unit, ...]) -> Recordings:
 
 
 def _index(lexicon: Path) -> dict[Unit, Path]:
-    with (lexicon / "index.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = [row.values for row in read_index(lexicon)]
     return {(row["signed_language"], row["words"].upper()): lexicon / row["path"] for row in rows}
 
 
@@ -162,31 +158,3 @@ def _hold_missing(
     first = seen.argmax(axis=0)[None]
     source = np.where(last < 0, first, last)
     return np.take_along_axis(data, source[..., None], axis=0)
-
-
-def _held_part(pose: PoseSequence) -> slice:
-    """Cut off the hands' way up and down, which carries no letter."""
-    speeds = [_wrist_speed(pose, hand[0]) for hand in HANDS]
-    arrived = np.flatnonzero(np.max(speeds, axis=0) < RAISED_SPEED)
-    most = int(len(pose) * MAX_TRIM)
-    start = min(int(arrived[0]), most) if len(arrived) else most
-    end = max(int(arrived[-1]) + 2, len(pose) - most) if len(arrived) else len(pose) - most
-    seen = _signing_frames(pose)
-    start, end = max(start, seen.start), min(end, seen.stop)
-    return slice(start, end) if end - start >= MIN_ROWS else seen
-
-
-def _wrist_speed(pose: PoseSequence, wrist: int) -> NDArray[np.float32]:
-    steps = np.linalg.norm(np.diff(pose.data[:, wrist, :2], axis=0), axis=-1) * pose.fps
-    seen = pose.confidence[:, wrist] > 0
-    speed: NDArray[np.float32] = np.where(seen[1:] & seen[:-1], steps, 0)
-    return speed
-
-
-def _signing_frames(pose: PoseSequence) -> slice:
-    """From the first to the last frame that shows every hand that this recording uses."""
-    used: Sequence[int] = [
-        hand[0] for hand in HANDS if (pose.confidence[:, hand[0]] > 0).mean() >= 0.5
-    ]
-    frames = np.flatnonzero((pose.confidence[:, list(used)] > 0).all(axis=1))
-    return slice(int(frames[0]), int(frames[-1]) + 1)

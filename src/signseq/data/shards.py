@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signseq.data.examples import Example
+from signseq.data.statistics import count_unusable, mean_and_spread, sum_up
 from signseq.data.store import FORMAT, INDEX
 from signseq.errors import DataError, PoseError
 from signseq.poses.sources.opening import open_poses, stamp_poses
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 CLIPS_PER_SHARD = 256  # a killed run loses at most this many clips a process
+WRITTEN_AT_ONCE = 1 << 20  # bytes, some ten clips: calling the system for each takes longer
 SUMMED = (
     *("clips", "frames", "seconds", "several_people", "missing_frames", "ends_outside"),
     *("without_hands", "unusable_points"),
@@ -122,14 +124,17 @@ def write_shard(
     with faults_named(stem):
         # First, or a kill between the next renames leaves new poses under the old digest.
         stem.with_suffix(".json").unlink(missing_ok=True)
-        with poses.open("wb") as pose_file, lines.open("w", encoding="utf-8") as line_file:
+        with (
+            poses.open("wb", WRITTEN_AT_ONCE) as pose_file,
+            lines.open("w", encoding="utf-8") as line_file,
+        ):
             for example in examples:
                 try:
                     packed, seconds = _pack(example, recipe, report)
                 except PoseError as fault:
                     report.skipped.append((example.id, example.place, str(fault)))
                     continue
-                pose_file.write(packed.tobytes())
+                pose_file.write(packed.data)
                 line_file.write(
                     json.dumps(_facts(example, len(packed), seconds), ensure_ascii=False) + "\n"
                 )
@@ -152,14 +157,9 @@ def _pack(
     file = source.read(first, last)
     raw = recipe.read(file)
     packed = recipe.pack(raw)
-    visible = packed[..., -1] > 0
+    sums = sum_up(packed)
     hands = [i for i, name in enumerate(recipe.names) if "_HAND_" in name]
-    coordinates = np.where(visible[..., None], packed[..., :-1], 0).astype(np.float64)
-    report.sums += [
-        np.broadcast_to(visible.sum(0)[:, None], coordinates.shape[1:]),
-        coordinates.sum(0),
-        (coordinates**2).sum(0),
-    ]
+    report.sums += sums
     if raw.estimator is not None:
         report.estimators[raw.estimator] = report.estimators.get(raw.estimator, 0) + 1
     report.clips += 1
@@ -168,8 +168,8 @@ def _pack(
     report.several_people += file.people > 1
     report.missing_frames += source.count_absent(first, last)
     report.ends_outside += source.ends_before(example.end, unit=example.time_unit)
-    report.without_hands += bool(hands) and not visible[:, hands].any()
-    report.unusable_points += int((~np.isfinite(raw.data).all(axis=2) & (raw.confidence > 0)).sum())
+    report.without_hands += bool(hands) and not sums[0, hands].any()
+    report.unusable_points += count_unusable(raw)
     return packed, raw.seconds
 
 
@@ -262,9 +262,7 @@ def finish_store(
         DataError: If they can't be written.
     """
     total = merge_reports(reports)
-    count, sums, squares = np.maximum(total.sums[0], 1), total.sums[1], total.sums[2]
-    mean = sums / count
-    spread = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    mean, spread = mean_and_spread(total.sums)
     with faults_named(folder):
         index = np.concatenate([_index_shard(folder, number) for number in range(len(reports))])
         partial = folder / "index.npy.part"

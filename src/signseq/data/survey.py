@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +17,11 @@ from signseq.config import DataConfig
 from signseq.data.examples import Example, read_examples, row_bytes
 from signseq.data.store import PoseStore, open_store
 from signseq.errors import DataError, PoseError, SignSeqError
-from signseq.poses.sources.opening import SUFFIXES, open_poses
-from signseq.poses.sources.zipped import open_archive
+from signseq.poses.sources.opening import open_poses
 from signseq.poses.transforms import PoseRecipe
 from signseq.progress import track
 
-__all__ = ["Survey", "find_files", "read_packed", "survey_split"]
+__all__ = ["Survey", "read_packed", "survey_split"]
 
 STORE_SAMPLE = 400  # clips of a store whose frames are looked at
 HEADER_SAMPLE = 100  # files that are opened although there is a store: rates, sizes, people
@@ -127,9 +125,7 @@ def _of_store(
     details = [store.details(number) for number in range(len(store))]
     chosen = _choose(len(store), STORE_SAMPLE, rng)
     hands = [share for number in chosen if (share := _hand_share(store, number)) is not None]
-    opened = _open_some(
-        [examples[number] for number in _choose(len(examples), HEADER_SAMPLE, rng)]
-    )
+    opened = _open_some([examples[number] for number in _choose(len(examples), HEADER_SAMPLE, rng)])
     return Survey(
         split=split,
         examples=examples or [_example(facts, split) for facts in details],
@@ -150,8 +146,17 @@ def _of_store(
 
 def _example(facts: dict[str, Any], split: str) -> Example:
     """What a store knows of a row whose table isn't there any more."""
-    known = {key: facts.get(key) for key in ("signer", "source_language", "target_language")}
-    return Example(facts["uid"], "", 0.0, None, facts["text"], split, **known)
+    return Example(
+        id=facts["uid"],
+        pose_path="",
+        start=0.0,
+        end=None,
+        text=facts["text"],
+        split=split,
+        signer=facts.get("signer"),
+        source_language=facts.get("source_language"),
+        target_language=facts.get("target_language"),
+    )
 
 
 def _hand_share(store: PoseStore, number: int) -> float | None:
@@ -255,55 +260,3 @@ def read_packed(survey: Survey, number: int, recipe: PoseRecipe) -> NDArray[np.f
     )
     first, last = source.frame_range(example.start, example.end, unit=example.time_unit)
     return recipe.pack(recipe.read(source.read(first, last)))
-
-
-def find_files(examples: Sequence[Example], pose_dir: Path) -> tuple[set[str], list[str]]:
-    """Which rows have no pose file, and which pose files have no row; only folders are listed.
-
-    Args:
-        examples: The rows of all splits; those without a place (of a store alone) are left out.
-        pose_dir: Where the files are.
-
-    Returns:
-        The uids of rows whose file isn't there, and the files that no row names.
-
-    Raises:
-        DataError: If they are in a zip that can't be read.
-    """
-    placed = [example for example in examples if example.pose_path]
-    missing: set[str] = set()
-    unnamed: list[str] = []
-    zipped = [each for each in placed if each.pose_member and each.pose_format.name != "h5"]
-    for path in dict.fromkeys(each.pose_path for each in zipped):
-        if not os.path.exists(path):
-            missing.update(each.id for each in zipped if each.pose_path == path)
-            continue
-        names = {name.rsplit("/", 1)[-1]: name for name in open_archive(path).names}
-        named = {str(each.pose_member).rsplit("/", 1)[-1] for each in zipped}
-        suffix = SUFFIXES.get(zipped[0].pose_format.name, "")
-        missing.update(
-            each.id
-            for each in zipped
-            if each.pose_path == path and str(each.pose_member).rsplit("/", 1)[-1] not in names
-        )
-        unnamed += [name for last, name in names.items() if last not in named and suffix in last]
-    single = [each for each in placed if each.pose_member is None]
-    paths = {os.path.normpath(each.pose_path) for each in single}
-    there: set[str] = set()
-    folders = {os.path.dirname(path) or "." for path in paths}
-    for folder in folders | ({os.path.normpath(pose_dir)} if single else set()):
-        there.update(_list(folder))
-    missing.update(each.id for each in single if os.path.normpath(each.pose_path) not in there)
-    kinds = {each.pose_format.name for each in single}
-    endings = tuple(SUFFIXES[kind] for kind in kinds if SUFFIXES.get(kind))
-    if endings:
-        unnamed += sorted(path for path in there - paths if path.endswith(endings))
-    return missing, unnamed
-
-
-def _list(folder: str) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return [os.path.normpath(entry.path) for entry in entries]
-    except OSError:
-        return []

@@ -54,7 +54,7 @@ def advice(found: Found, config: Config) -> Iterator[str]:
         )
     if found.has_own_head:
         yield "Its output layer is not its token embedding; both are counted."
-    spells = vocabulary_size(text_config) < BYTES and not config.model.from_scratch
+    spells = 256 <= vocabulary_size(text_config) < BYTES and not config.model.from_scratch
     if spells and data.max_length < ENOUGH_BYTES:
         yield (
             "Its tokens are bytes, five or six to an English word: raise data.max_length and "

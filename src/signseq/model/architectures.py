@@ -23,6 +23,7 @@ __all__ = [
     "is_causal",
     "is_safe_in_float16",
     "position_limit",
+    "reads_text",
     "refusal",
     "unused_parameters",
     "vocabulary_size",
@@ -41,6 +42,12 @@ WITHOUT_LIMIT = WITHOUT_POSITIONS | {
 LIMIT_KEYS = {
     "encoder": ("max_encoder_position_embeddings", "max_position_embeddings", "n_positions"),
     "decoder": ("max_decoder_position_embeddings", "max_position_embeddings", "n_positions"),
+}
+
+# Their first position is the one after the padding token's number: as many rows of the table are never used.
+COUNTED_FROM_PADDING = {
+    *("roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "xmod"),
+    *("data2vec-text", "longformer", "mpnet", "esm", "ibert"),
 }
 
 # Their activations grow beyond what float16 holds (65,504); bfloat16 has float32's range.
@@ -73,7 +80,7 @@ def refusal(config: PreTrainedConfig) -> str | None:
         return None
     if kind in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
         return f"{kind!r} models listen to audio"
-    if any(isinstance(part, dict) for name, part in config.to_dict().items() if name in MODALITIES):
+    if _has_other_senses(config):
         return f"{kind!r} models look at images or listen to audio"
     if kind in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         return (
@@ -85,6 +92,16 @@ def refusal(config: PreTrainedConfig) -> str | None:
 
 
 MODALITIES = ("vision_config", "audio_config", "speech_config", "vision_tower_config")
+
+
+def reads_text(config: PreTrainedConfig) -> bool:
+    """Whether a model reads text, so that its encoder can read embeddings in a composite."""
+    names = {*MODEL_FOR_MASKED_LM_MAPPING_NAMES, *MODEL_FOR_CAUSAL_LM_MAPPING_NAMES}
+    return config.model_type in names and not _has_other_senses(config)
+
+
+def _has_other_senses(config: PreTrainedConfig) -> bool:
+    return any(isinstance(config.to_dict().get(name), dict) for name in MODALITIES)
 
 
 def has_positions(config: PreTrainedConfig) -> bool:
@@ -102,7 +119,10 @@ def position_limit(config: PreTrainedConfig, side: Side = "encoder") -> int | No
     settings = _side_settings(config.to_dict(), side)
     if settings.get("model_type") in WITHOUT_LIMIT:
         return None
-    return next((int(settings[key]) for key in LIMIT_KEYS[side] if settings.get(key)), None)
+    limit = next((int(settings[key]) for key in LIMIT_KEYS[side] if settings.get(key)), None)
+    if limit is not None and settings.get("model_type") in COUNTED_FROM_PADDING:
+        limit -= int(settings.get("pad_token_id") or 0) + 1
+    return limit
 
 
 def _side_settings(settings: dict[str, Any], side: Side) -> dict[str, Any]:

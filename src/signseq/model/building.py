@@ -71,6 +71,10 @@ def build_text_side(
         ModelError: If the model doesn't know the language.
     """
     config = text_model.config
+    if prompt and config.model_type == "encoder-decoder":
+        raise ModelError(
+            "data.prompt: a composite's encoder and tokenizer are of two models, so it can't read one. Leave it out."
+        )
     languages = find_languages(config, tokenizer)
     if languages is not None and target_language is not None:
         target_language = languages.code(target_language)
@@ -106,6 +110,7 @@ def build_model(
     text_side: TextSide | None = None,
     step_frames: int = 1,
     max_frames: int = 300,
+    max_new_tokens: int = 0,
     label_smoothing: float = 0.0,
 ) -> SignTranslationModel:
     """Put a new pose encoder in front of a text model.
@@ -120,6 +125,7 @@ def build_model(
         text_side: What the tokenizer adds; None takes the text model as it is, without a prompt.
         step_frames: Every so-manieth frame is read.
         max_frames: Longer clips are cut.
+        max_new_tokens: That will be generated, at most.
         label_smoothing: In training.
 
     Raises:
@@ -132,7 +138,8 @@ def build_model(
         positions == "auto" and not has_positions(text_config)
     )
     encoder["scale"] = embedding_scale(text_model)
-    _check_inputs(text_model, text_side, max_frames=max_frames, stride=encoder.get("stride", 1))
+    inputs = output_length(max_frames, encoder.get("stride", 1))
+    _check_inputs(text_model, text_side, max_frames, inputs=inputs, max_new_tokens=max_new_tokens)
     text_model.generation_config = _generation_settings(text_model, text_side)
     targets = text_side.targets if text_side else None
     languages = targets.languages if targets else None
@@ -166,20 +173,27 @@ def build_model(
 
 
 def _check_inputs(
-    text_model: PreTrainedModel, text_side: TextSide | None, *, max_frames: int, stride: int
+    text_model: PreTrainedModel,
+    text_side: TextSide | None,
+    max_frames: int,
+    *,
+    inputs: int,
+    max_new_tokens: int,
 ) -> None:
-    """The longest clip must fit; in a causal model the prompt and the text too."""
+    """The longest clip must fit; in a causal model the prompt and the longest text too."""
     limit = position_limit(text_model.config)
-    inputs = longest = output_length(max_frames, stride)
+    longest = inputs
     if text_side is not None:
         longest += len(text_side.before) + len(text_side.after)
-        longest += text_side.targets.max_length if is_causal(text_model.config) else 0
+        if is_causal(text_model.config):
+            longest += max(text_side.targets.max_length, max_new_tokens)
     if limit is not None and longest > limit:
         besides = f" and {longest - inputs} more for prompt and text" if longest > inputs else ""
+        lower = ", data.max_length or generation.max_new_tokens" if besides else ""
         raise ModelError(
             f"data.max_frames = {max_frames} gives up to {inputs} inputs{besides}; this "
             f"{text_model.config.model_type} model takes at most {limit}. Raise model.encoder.stride or "
-            "data.step_frames, or lower data.max_frames."
+            f"data.step_frames, or lower data.max_frames{lower}."
         )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from pathlib import Path
 
 from signseq.model.architectures import ENCODER_DECODERS
+from signseq.model.checkpoint import MODEL_TYPE
 
 __all__ = ["not_found"]
 
@@ -38,6 +40,11 @@ def not_found(what: str, name: str, fault: Exception, *, from_scratch: bool = Fa
             f"{start}: it brings code of its own, which would run on this machine. Read that code; if you trust it, "
             "set model.trust_remote_code: true."
         )
+    if _is_checkpoint(Path(name)):
+        return (
+            f"{start}: it is a checkpoint of signseq, not a text model. To go on with its run, use --resume; to train "
+            f"another, name the text model that its config.yaml names."
+        )
     if Path(name).is_dir():
         return (
             f"{start} from this folder: {reason} It must hold config.json, the tokenizer's files and weights as "
@@ -64,6 +71,14 @@ def not_found(what: str, name: str, fault: Exception, *, from_scratch: bool = Fa
         f"{start}: {reason} It must be a local folder with config.json and safetensors weights, or a name on the "
         f"Hugging Face hub, such as google-t5/t5-small.{hint}"
     )
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    try:
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(settings, dict) and settings.get("model_type") == MODEL_TYPE
 
 
 def _looks_like_a_path(name: str) -> bool:

@@ -48,11 +48,10 @@ class Languages:
             return language
         wanted, script = _key(language)
         keys = {code: _key(code) for code in self.ids}
-        found = [
-            code
-            for code, (name, form) in keys.items()
-            if name == wanted and (script is None or form == script)
-        ]
+        same = [code for code, (name, _) in keys.items() if name == wanted]
+        if not same:  # Arabic as `ar`, where the model has Standard Arabic as `arb`
+            same = [code for code, (name, _) in keys.items() if _larger(name) == _larger(wanted)]
+        found = [code for code in same if script is None or keys[code][1] in (script, None)]
         if len(found) == 1:
             return found[0]
         if found:
@@ -60,23 +59,32 @@ class Languages:
                 f"data.target_language = {language!r}: the {self.model} model knows several of it: "
                 f"{', '.join(sorted(found))}. Name one of them."
             )
-        near = (
-            difflib.get_close_matches(language, self.ids, n=3, cutoff=0.3) or sorted(self.ids)[:3]
-        )
+        near = same or difflib.get_close_matches(language, self.ids, n=3, cutoff=0.5)
+        hint = f"it has {len(self.ids)} others, such as {', '.join(sorted(self.ids)[:3])}"
+        if near:
+            hint = f"the nearest of its {len(self.ids)} languages: {', '.join(near)}"
         raise ModelError(
-            f"data.target_language = {language!r}: the {self.model} model does not know it; the nearest of its "
-            f"{len(self.ids)} languages are {', '.join(near)}. `signseq models` lists them all."
+            f"data.target_language = {language!r}: the {self.model} model does not know it; {hint}. "
+            "`signseq models NAME --json` lists them all."
         )
+
+
+def _larger(name: str) -> str:
+    """The language that an ISO 639-3 code is counted to: `arb`, Standard Arabic, to Arabic."""
+    try:
+        return Language.get(name, normalize=False).prefer_macrolanguage().to_alpha3()
+    except (LookupError, ValueError):
+        return name
 
 
 def _key(code: str) -> tuple[str, str | None]:
     """The language as ISO 639-3, and script or country, where it is given."""
     name, _, form = code.strip("_").replace("-", "_").partition("_")
     try:
-        name = Language.get(name).to_alpha3()
+        name = Language.get(name, normalize=False).to_alpha3()
     except (LookupError, ValueError):
         name = name.lower()
-    return name, form if form and form != "XX" else None
+    return name, form.capitalize() if form and form != "XX" else None
 
 
 def find_languages(

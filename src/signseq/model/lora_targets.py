@@ -89,9 +89,14 @@ def find_targets(
         if missing:
             raise _no_layer(text_model, f"{', '.join(missing)} matches no linear layer", layers)
     for name in [exclude] if isinstance(exclude, str) else exclude or ():
-        found -= set(_matching(layers, name))
+        left_out = set(_matching(layers, name))
+        if not left_out:
+            raise ModelError(
+                f"model.lora_config.exclude_modules: {name} matches no linear layer. Leave it out, or mend it."
+            )
+        found -= left_out
     if not found:
-        what = "queries and values" if wanted is None else ", ".join(asked)
+        what = "queries and values" if wanted is None else ", ".join(asked) or "an empty list"
         raise _no_layer(text_model, f"no layer is found for {what}", layers)
     return [layer for layer in layers if layer in found]
 

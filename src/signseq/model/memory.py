@@ -96,6 +96,7 @@ def estimate_memory(
     label_smoothing: float = 0.1,
     rank: int = 16,
     targets: list[str] | str | None = None,
+    in_full: Sequence[str] = (),
     gradient_checkpointing: bool = False,
     has_own_head: bool = False,
 ) -> MemoryEstimate:
@@ -111,6 +112,7 @@ def estimate_memory(
         label_smoothing: In training.
         rank: Of the adapters.
         targets: As for `find_targets`.
+        in_full: Modules of the text model that train in full beside the adapters.
         gradient_checkpointing: Whether activations are computed again on the way back.
         has_own_head: As for `outline`.
 
@@ -120,7 +122,13 @@ def estimate_memory(
     with torch.device("meta"):
         text_model = outline(config, has_own_head=has_own_head)
         if method != "full":
-            add_adapters(text_model, rank=rank, targets=targets, quantize=method == "qlora")
+            add_adapters(
+                text_model,
+                rank=rank,
+                targets=targets,
+                quantize=method == "qlora",
+                in_full=in_full,
+            )
         model = sign_outline(
             text_model,
             encoder=encoder,

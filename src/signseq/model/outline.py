@@ -140,7 +140,12 @@ def _shape(layer: Any) -> tuple[int, int]:
 
 
 def add_adapters(
-    text_model: PreTrainedModel, *, rank: int, targets: list[str] | str | None, quantize: bool
+    text_model: PreTrainedModel,
+    *,
+    rank: int,
+    targets: list[str] | str | None,
+    quantize: bool,
+    in_full: Sequence[str] = (),
 ) -> None:
     """Freeze a text model and add adapters, as LoRA and QLoRA do.
 
@@ -150,11 +155,12 @@ def add_adapters(
         targets: As for `find_targets`.
         quantize: Whether the linear layers are quantized: all but the output layer, and what the
             model keeps in float32.
+        in_full: Names of modules that train in full, and so take no adapter.
 
     Raises:
         ModelError: If `targets` match nothing.
     """
-    names = find_targets(text_model, targets)
+    names = [name for name in find_targets(text_model, targets) if not is_inside(name, in_full)]
     if quantize:
         kept = text_model._keep_in_fp32_modules or ()  # T5's second feed-forward layer
         for name in linear_layers(text_model):
@@ -163,3 +169,10 @@ def add_adapters(
     text_model.requires_grad_(False)
     for name in names:
         text_model.set_submodule(name, AdaptedLinear(text_model.get_submodule(name), rank))
+    for name in in_full:
+        text_model.get_submodule(name).requires_grad_(True)
+
+
+def is_inside(name: str, modules: Sequence[str]) -> bool:
+    """Whether a module is one of some, or a part of one."""
+    return any(f"{name}.".startswith(f"{module}.") for module in modules)

@@ -217,12 +217,25 @@ class SignTranslationModel(PreTrainedModel):
         """
         embeddings, mask = self.embed(poses, attention_mask)
         text_model: Any = self.text_model
+        self._check_output(settings.get("max_new_tokens") or 0, prefix=embeddings.shape[1])
         if self.is_causal:
             return text_model.generate(inputs_embeds=embeddings, attention_mask=mask, **settings)
         if self.config.language_place is not None:
             settings |= self._language_settings(languages, len(poses))
         encoded = run_encoder(text_model, embeddings, mask)
         return text_model.generate(encoder_outputs=encoded, attention_mask=mask, **settings)
+
+    def _check_output(self, tokens: int, *, prefix: int) -> None:
+        """Positions that are not there would end in an IndexError, on a GPU in worse."""
+        config = self.text_model.config
+        limit = position_limit(config, "decoder")
+        room = None if limit is None else limit - (prefix if self.is_causal else 0)
+        if room is not None and tokens > room:
+            besides = f" after {prefix} inputs" if self.is_causal else ""
+            raise ModelError(
+                f"generation.max_new_tokens = {tokens}: this {config.model_type} model writes at most {max(room, 0)} "
+                f"tokens{besides}. Lower it."
+            )
 
     def _language_settings(self, languages: Tensor | None, count: int) -> dict[str, Any]:
         """What the decoder begins with: the start token and the language, or the language alone."""

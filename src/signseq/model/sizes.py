@@ -33,7 +33,11 @@ SIZE_KEYS = {
     ),
 }
 HEAD_KEYS = ("d_kv", "head_dim")  # the width of one head
-DROPOUT_KEYS = ("dropout", "dropout_rate", "hidden_dropout_prob", "resid_pdrop")
+# The first of these that a config has; Qwen, Llama and their kin drop attention weights only.
+DROPOUT_KEYS = (
+    *(("dropout",), ("dropout_rate",), ("hidden_dropout_prob",), ("resid_pdrop", "embd_pdrop")),
+    *(("hidden_dropout",), ("attention_dropout",)),
+)
 VOCABULARY_KEYS = ("vocab_size", "src_vocab_size", "tgt_vocab_size", "decoder_vocab_size")
 # Follow from the sizes: made anew by the config's own class.
 DERIVED = ("layer_types",)
@@ -164,10 +168,10 @@ def fit_to_tokenizer(
 def set_dropout(config: PreTrainedConfig, dropout: float) -> None:
     """Change the dropout, whatever the architecture and its parts call it."""
     for part in [config, *_parts(config)]:
-        for key in DROPOUT_KEYS:
-            if key in part.to_dict():
-                setattr(part, key, dropout)
-                break
+        known = part.to_dict()
+        found = next((keys for keys in DROPOUT_KEYS if keys[0] in known), ())
+        for key in found:
+            setattr(part, key, dropout)
 
 
 def _parts(config: PreTrainedConfig) -> Iterator[PreTrainedConfig]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,11 +21,13 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from signseq.config import ModelConfig, VocabularyConfig
 from signseq.errors import ModelError
 from signseq.model.architectures import (
     is_causal,
+    reads_text,
     refusal,
     unused_parameters,
     vocabulary_size,
@@ -97,6 +100,7 @@ def load_text_config(settings: ModelConfig) -> PreTrainedConfig:
     config = _load_config(settings, settings.name)
     if settings.decoder_name is not None:
         decoder = _load_config(settings, settings.decoder_name)
+        _check_parts(settings, config, decoder)
         return EncoderDecoderConfig.from_encoder_decoder_configs(config, decoder)
     reason = refusal(config)
     if reason:
@@ -199,7 +203,7 @@ def _load_weights(
         how["quantization_config"] = quantization
     try:
         if settings.decoder_name is not None:
-            return _load_composite(settings, how)
+            return _load_composite(settings, config, how)
         factory: Any = AutoModelForCausalLM if is_causal(config) else AutoModelForSeq2SeqLM
         model, facts = factory.from_pretrained(
             settings.name, config=config, output_loading_info=True, **how
@@ -224,12 +228,33 @@ def _load_weights(
     return found
 
 
-def _load_composite(settings: ModelConfig, how: dict[str, Any]) -> PreTrainedModel:
+def _check_parts(
+    settings: ModelConfig, encoder: PreTrainedConfig, decoder: PreTrainedConfig
+) -> None:
+    """A composite's encoder must read text, and its decoder be able to look at another's encoder."""
+    if encoder.is_encoder_decoder or not reads_text(encoder):
+        raise ModelError(
+            f"model.name {settings.name!r} is a {encoder.model_type} model; with model.decoder_name it must be a text "
+            "encoder or a language model, such as google-bert/bert-base-uncased."
+        )
+    kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(decoder), None)
+    if kind is None or "encoder_hidden_states" not in inspect.signature(kind.forward).parameters:
+        raise ModelError(
+            f"model.decoder_name {settings.decoder_name!r} is a {decoder.model_type} model, which has no attention to "
+            "an encoder. Choose one that has, such as openai-community/gpt2 or google-bert/bert-base-uncased."
+        )
+
+
+def _load_composite(
+    settings: ModelConfig, config: PreTrainedConfig, how: dict[str, Any]
+) -> PreTrainedModel:
     """An encoder and a decoder of two models; the attention between them starts at random."""
+    parts: Any = config
     sides = {
         f"{side}_{key}": value for side in ("encoder", "decoder") for key, value in how.items()
     }
     assert settings.decoder_name is not None
+    sides |= {"encoder_config": parts.encoder, "decoder_config": parts.decoder}
     return EncoderDecoderModel.from_encoder_decoder_pretrained(
         settings.name, settings.decoder_name, **sides
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -103,20 +104,35 @@ def normalize_parts(pose: PoseSequence) -> PoseSequence:
     Source: the normalisation of Uni-Sign (arXiv:2501.15187), with the shoulder width for its body box.
     """
     middle, width = _shoulder_frame(pose)
-    index, parts = index_of(pose.keypoints), find_parts(pose.keypoints)
-    data, confidence = pose.data.copy(order="K"), pose.confidence.copy()
-    data[:, as_slice(parts.body)] -= middle
+    origins, body, others = _columns_of_origins(pose.keypoints)
+    channels, visible = pose.data.transpose(0, 2, 1), pose.confidence > 0
+    data = channels.take(origins, axis=2)
+    data[:, :, body] = middle[:, None]
+    data[:, :, others] = 0
+    np.subtract(channels, data, out=data)
+    data /= np.float32(width)
+    visible &= visible.take(origins, axis=1)
+    np.copyto(data, np.float32(0), where=~visible[:, None])
+    return replace(pose, data=data.transpose(0, 2, 1), confidence=pose.confidence * visible)
+
+
+@lru_cache(maxsize=32)
+def _columns_of_origins(
+    keypoints: tuple[str, ...],
+) -> tuple[NDArray[np.intp], slice | list[int], list[int]]:
+    """Which point each point is relative to in `parts` (K,); the body's points, and those of no part."""
+    index, parts = index_of(keypoints), find_parts(keypoints)
+    origins = np.arange(len(keypoints))
     for positions, origin in (
         (parts.left_hand, WRISTS[0]),
         (parts.right_hand, WRISTS[1]),
         (parts.face, NOSE),
     ):
         if positions:
-            columns, place = as_slice(positions), _place_of(origin, index, "parts")
-            data[:, columns] -= pose.data[:, place, None]
-            confidence[:, columns] *= pose.confidence[:, place, None] > 0
-    data = np.where(confidence[..., None] > 0, data / np.float32(width), np.float32(0))
-    return replace(pose, data=data, confidence=confidence)
+            origins[list(positions)] = _place_of(origin, index, "parts")
+    inside = {*parts.body, *parts.left_hand, *parts.right_hand, *parts.face}
+    others = [i for i in range(len(keypoints)) if i not in inside]
+    return origins, as_slice(parts.body), others
 
 
 def normalize_box(pose: PoseSequence) -> PoseSequence:

@@ -1,14 +1,14 @@
-"""Pose sequences in memory and on disk: the only module that knows the .pose format.
+"""Pose sequences in memory and on disk.
 
-The header is parsed by pose-format; the frames are mapped, not decoded, so that a range of frames
-or a few keypoints of a long file cost only what they hold.
+With `layout`, which parses headers, the only module that knows the .pose format. The frames are not
+decoded, and of long files mapped, so that a range of frames or a few keypoints cost only what they hold.
 
 Format: https://github.com/sign-language-processing/pose/tree/master/docs/specs
 """
 
 from __future__ import annotations
 
-import mmap
+import math
 import os
 import struct
 from collections.abc import Sequence
@@ -22,19 +22,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pose_format.pose_header import PoseHeader, PoseHeaderComponent, PoseHeaderDimensions
-from pose_format.utils.reader import BufferReader
 
 from signseq.errors import PoseError
 from signseq.poses.keypoints import index_of, skeleton_edges
-from signseq.poses.skeletons import guess_estimator, recognize
+from signseq.poses.layout import BODY_V2, find_layout, open_bytes
+from signseq.poses.skeletons import guess_estimator
 
-__all__ = ["PoseFile", "PoseSequence", "read_pose", "write_pose"]
+__all__ = ["PoseFile", "PoseSequence", "columns_of", "read_pose", "write_pose"]
 
-BODY_V1, BODY_V2 = struct.Struct("<HHH"), struct.Struct("<fIH")  # fps, frames, people
-BODY_FORMATS = {0.1: BODY_V1, 0.2: BODY_V2}
-FPS_RANGE = (0.1, 10_000)  # what a camera may have; other numbers come from damaged headers
-# What pose-format raises on bytes that are no header; a short buffer is numpy's TypeError.
-HEADER_FAULTS = (struct.error, ValueError, TypeError, IndexError, OverflowError, MemoryError)
+
+@lru_cache(maxsize=32)
+def columns_of(names: tuple[str, ...], keypoints: tuple[str, ...]) -> NDArray[np.intp]:
+    """Where each name stands among keypoints; -1 where it doesn't."""
+    index = index_of(keypoints)
+    return np.array([index.get(name, -1) for name in names], dtype=np.intp)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +78,8 @@ class PoseFile:
     """An opened .pose file: its header is parsed, its frames are still where they were.
 
     Attributes:
-        data: Coordinates of everybody, float32 of shape (T, P, K, C), mapped from the file.
-        confidence: float32 of shape (T, P, K), mapped from the file.
+        data: Coordinates of everybody, float32 of shape (T, P, K, C), not copied from the file.
+        confidence: float32 of shape (T, P, K), likewise.
         fps: Frames per second.
         keypoints: K names of the form `COMPONENT.POINT`, as `skeletons` spells them.
         size: Width and height that the header states; may be a placeholder.
@@ -106,41 +107,20 @@ class PoseFile:
             PoseError: If it can't be read, is no .pose file, or is shorter than its header says.
         """
         name = name or ("<bytes>" if isinstance(source, bytes) else str(source))
-        buffer = source if isinstance(source, bytes) else _map_file(Path(source))
-        body = _body_format(buffer, name)
-        try:
-            reader = BufferReader(buffer)
-            header = PoseHeader.read(reader)
-            fps, frames, people = body.unpack_from(buffer, reader.read_offset)
-            points = sum(len(component.points) for component in header.components)
-            dimensions = header.num_dims()
-        except HEADER_FAULTS as fault:
-            raise PoseError(f"{name}: its header is damaged or cut off. Fetch it anew.") from fault
-        if not points or dimensions < 1:
-            raise PoseError(f"{name}: its header names no keypoints, or no coordinates.")
-        start = reader.read_offset + body.size
-        frame_bytes = 4 * people * points * (dimensions + 1)
-        whole_frames, rest = divmod(len(buffer) - start, frame_bytes) if people else (frames, 0)
-        if body is BODY_V1 and whole_frames % 2**16 == frames:
-            frames = whole_frames  # version 0.1 counts in 16 bits; long files wrap around
-        if whole_frames < frames or (body is BODY_V1 and (rest or whole_frames != frames)):
-            raise PoseError(
-                f"{name}: truncated or damaged; the header says {frames} frames of {frame_bytes} bytes, "
-                f"{len(buffer) - start} bytes follow it. Fetch or extract it again."
-            )
-        if not FPS_RANGE[0] <= fps <= FPS_RANGE[1]:  # nor NaN
-            raise PoseError(
-                f"{name}: the header says {fps:g} frames per second; "
-                f"expected {FPS_RANGE[0]:g} to {FPS_RANGE[1]:g}. Extract the pose again."
-            )
-        shape, count = (frames, people, points), frames * people * points
-        numbers = np.frombuffer(buffer, "<f4", count * (dimensions + 1), start)
-        data = numbers[: count * dimensions].reshape(*shape, dimensions)
-        confidence = numbers[count * dimensions :].reshape(shape)
-        spelled = tuple(f"{part.name}.{p}" for part in header.components for p in part.points)
-        keypoints, estimator = recognize(spelled)
-        size = (header.dimensions.width, header.dimensions.height)
-        return cls(data, confidence, float(fps), keypoints, size, name, estimator)
+        buffer = source if isinstance(source, bytes) else open_bytes(source)
+        layout = find_layout(buffer, name)
+        shape = (layout.frames, layout.people, len(layout.keypoints))
+        count, dimensions = math.prod(shape), layout.dimensions
+        numbers = np.frombuffer(buffer, "<f4", count * (dimensions + 1), layout.start)
+        return cls(
+            numbers[: count * dimensions].reshape(*shape, dimensions),
+            numbers[count * dimensions :].reshape(shape),
+            layout.fps,
+            layout.keypoints,
+            layout.size,
+            name,
+            layout.estimator,
+        )
 
     @property
     def people(self) -> int:
@@ -189,20 +169,27 @@ class PoseFile:
             raise PoseError(
                 f"{self.name}: no person {person}; the file holds {self.people}, counted from 0."
             )
-        data, confidence = self.data[frames, person], self.confidence[frames, person]
-        estimator = self.estimator or guess_estimator(self.keypoints)
-        if keypoints is None:
-            return PoseSequence(data.copy(), confidence.copy(), self.fps, self.keypoints, estimator)
-        index = index_of(self.keypoints)
-        missing = [name for name in keypoints if name not in index]
-        if missing:
+        names = self.keypoints if keypoints is None else tuple(keypoints)
+        columns = columns_of(names, self.keypoints)
+        if -1 in columns:
+            missing = [name for name, column in zip(names, columns, strict=True) if column < 0]
             raise PoseError(
                 f"{self.name}: no keypoint {missing[0]!r} (nor {len(missing) - 1} others); components: "
                 f"{', '.join(dict.fromkeys(name.split('.')[0] for name in self.keypoints))}."
             )
-        columns = np.array([index[name] for name in keypoints], dtype=np.intp)
-        data, confidence = data.take(columns, axis=1), confidence.take(columns, axis=1)
-        return PoseSequence(data, confidence, self.fps, tuple(keypoints), estimator)
+        columns = columns + person * len(self.keypoints)
+        # Channel by channel: what follows then runs along many points, not along a few numbers at a time.
+        numbers = columns * self.data.shape[3] + np.arange(self.data.shape[3])[:, None]
+        data = _take(self.data[frames], numbers).transpose(0, 2, 1)
+        confidence = _take(self.confidence[frames], columns)
+        estimator = self.estimator or guess_estimator(self.keypoints)
+        return PoseSequence(data, confidence, self.fps, names, estimator)
+
+
+def _take(frames: NDArray[np.float32], columns: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Copy some numbers of each frame (T, ...) out; as bytes, since those of a file needn't be aligned."""
+    rows = np.asarray(frames, dtype="<f4").reshape(len(frames), -1)
+    return rows.view("V4").take(columns, axis=1).view("<f4")
 
 
 def read_pose(
@@ -255,30 +242,6 @@ def write_pose(path: str | Path, pose: PoseSequence, *, size: tuple[int, int] = 
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-
-
-def _map_file(path: Path) -> mmap.mmap | bytes:
-    try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size == 0:
-                return b""
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except FileNotFoundError as fault:
-        raise PoseError(f"{path}: no such file.") from fault
-    except OSError as fault:
-        raise PoseError(f"{path}: can't be read ({fault.strerror}).") from fault
-
-
-def _body_format(buffer: mmap.mmap | bytes, name: str) -> struct.Struct:
-    """How the numbers after the header are written; the file's first bytes are its version."""
-    if not len(buffer):
-        raise PoseError(f"{name}: the file is empty.")
-    start = buffer[:4]
-    version = round(struct.unpack("<f", start)[0], 3) if len(start) == 4 else 0.0
-    if version not in BODY_FORMATS:
-        said = f"say {version:g}" if 0 < version < 10 else f"are {start!r}, not a .pose header"
-        raise PoseError(f"{name}: not a .pose file of version 0.1 or 0.2 (its first bytes {said}).")
-    return BODY_FORMATS[version]
 
 
 @lru_cache(maxsize=32)

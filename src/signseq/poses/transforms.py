@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signseq.errors import PoseError
+from signseq.poses.half_precision import round_to_half
 from signseq.poses.keypoints import get_keypoint_set, index_of
 from signseq.poses.normalization import (
     NORMALIZERS,
@@ -25,7 +26,7 @@ from signseq.poses.normalization import (
     normalize_shoulders,
     points_needed,
 )
-from signseq.poses.sequence import PoseFile, PoseSequence
+from signseq.poses.sequence import PoseFile, PoseSequence, columns_of
 
 __all__ = [
     "Normalization",
@@ -50,15 +51,21 @@ def mask_unusable(pose: PoseSequence) -> PoseSequence:
     Missing points get confidence 0 and coordinates 0; other confidences are limited to [0, 1].
     """
     usable = pose.confidence >= SMALLEST  # comparisons are false for NaN, too
-    for channel in range(pose.data.shape[2]):  # many times faster than `all` along so short an axis
-        usable &= np.abs(pose.data[..., channel]) < LARGEST
+    if not _is_usable(pose.data):
+        for channel in range(pose.data.shape[2]):  # much faster than `all` along so short an axis
+            usable &= np.abs(pose.data[..., channel]) < LARGEST
     confidence = np.minimum(pose.confidence, 1).astype(np.float32, copy=False)
     if usable.all():
         return replace(pose, confidence=confidence)
-    data = pose.data.copy(order="K")
-    np.copyto(data, np.float32(0), where=~usable[..., None])
-    np.copyto(confidence, np.float32(0), where=~usable)
+    missing, data = ~usable, pose.data.copy(order="K")
+    np.copyto(data, np.float32(0), where=missing[..., None])
+    np.copyto(confidence, np.float32(0), where=missing)
     return replace(pose, data=data, confidence=confidence)
+
+
+def _is_usable(data: NDArray[np.float32]) -> bool:
+    """Whether no coordinate is NaN, infinite or absurdly large."""
+    return bool(np.abs(data).max(initial=0) < LARGEST)
 
 
 def select(pose: PoseSequence, keypoints: Sequence[str]) -> PoseSequence:
@@ -67,26 +74,32 @@ def select(pose: PoseSequence, keypoints: Sequence[str]) -> PoseSequence:
     Raises:
         PoseError: If the pose lacks all points of a component that is asked for.
     """
-    index = index_of(pose.keypoints)
-    there = {name.split(".")[0] for name in keypoints if name in index}
+    columns, lacking = _find_columns(pose.keypoints, tuple(keypoints))
+    data, confidence = pose.data[:, columns], pose.confidence[:, columns]
+    if lacking:
+        data[:, lacking] = 0
+        confidence[:, lacking] = 0
+    return replace(pose, data=data, confidence=confidence, keypoints=tuple(keypoints))
+
+
+@lru_cache(maxsize=32)
+def _find_columns(
+    keypoints: tuple[str, ...], wanted: tuple[str, ...]
+) -> tuple[slice | list[int], list[int]]:
+    """Where each wanted keypoint stands, and which of them are not there and stand nowhere."""
+    index = index_of(keypoints)
+    there = {name.split(".")[0] for name in wanted if name in index}
     absent = [
-        part
-        for part in dict.fromkeys(name.split(".")[0] for name in keypoints)
-        if part not in there
+        part for part in dict.fromkeys(name.split(".")[0] for name in wanted) if part not in there
     ]
     if absent:
         raise PoseError(
             f"The pose has none of the points asked for in {', '.join(absent)}; its components are "
-            f"{_components(pose.keypoints)}. "
+            f"{_components(keypoints)}. "
             "Choose another `data.keypoints`, or extract the pose with MediaPipe Holistic."
         )
-    columns = [index.get(name, -1) for name in keypoints]
-    data, confidence = (part[:, as_slice(columns)] for part in (pose.data, pose.confidence))
-    if -1 in columns:
-        lacking = np.array(columns) < 0
-        data[:, lacking] = 0
-        confidence[:, lacking] = 0
-    return replace(pose, data=data, confidence=confidence, keypoints=tuple(keypoints))
+    columns = columns_of(wanted, keypoints).tolist()
+    return as_slice(columns), [i for i, column in enumerate(columns) if column < 0]
 
 
 def _components(keypoints: Sequence[str]) -> str:
@@ -145,27 +158,30 @@ def pose_at(pose: PoseSequence, times: NDArray[np.float64]) -> PoseSequence:
     after = np.minimum(before + 1, len(pose) - 1)
     nearest = np.rint(times).astype(np.intp)
     weight = (times - before).astype(np.float32)[:, None]
-    both = (pose.confidence[before] > 0) & (pose.confidence[after] > 0)
-    blend = np.where(both, weight, (nearest != before)[:, None])[..., None]
-    data = pose.data[before] * (1 - blend) + pose.data[after] * blend
-    return replace(
-        pose, data=data.astype(np.float32, copy=False), confidence=pose.confidence[nearest]
-    )
+    farther = (nearest != before).astype(np.float32)[:, None]
+    visible = pose.confidence > 0
+    blend = np.where(visible[before] & visible[after], weight, farther)[..., None]
+    channels = pose.data.transpose(0, 2, 1)
+    data, later = (channels.take(i, axis=0).transpose(0, 2, 1) for i in (before, after))
+    data *= 1 - blend
+    later *= blend
+    data += later
+    return replace(pose, data=data, confidence=pose.confidence[nearest])
 
 
 @lru_cache(maxsize=32)
 def _present(wanted: tuple[str, ...], keypoints: tuple[str, ...]) -> tuple[str, ...]:
-    index = index_of(keypoints)
-    return tuple(name for name in wanted if name in index)
+    columns = columns_of(wanted, keypoints)
+    return tuple(name for name, column in zip(wanted, columns, strict=True) if column >= 0)
 
 
 def _by_channel(pose: PoseSequence, dimensions: int) -> PoseSequence:
-    """The first coordinates only, in memory one channel after another; the shape stays (T, K, C).
+    """The first coordinates only, in memory one channel of a frame after another; still (T, K, C).
 
     What follows then runs along many points, not along two or three numbers at a time.
     """
-    channels = np.ascontiguousarray(np.moveaxis(pose.data[..., :dimensions], 2, 0))
-    return replace(pose, data=np.moveaxis(channels, 0, 2))
+    channels = np.ascontiguousarray(pose.data[..., :dimensions].transpose(0, 2, 1))
+    return replace(pose, data=channels.transpose(0, 2, 1))
 
 
 @dataclass(frozen=True)
@@ -262,7 +278,9 @@ class PoseRecipe:
         if not (pose.confidence > 0).any():
             raise PoseError("Every keypoint is missing in every frame (confidence 0).")
         pose = NORMALIZERS[self.normalize](fill_gaps(pose, self.fill_gaps))
-        pose = mask_unusable(select(pose, self.names))
+        pose = select(pose, self.names)
+        if not _is_usable(pose.data):  # a narrow signer makes large numbers
+            pose = mask_unusable(pose)
         if not (pose.confidence > 0).any():
             raise PoseError(f"No keypoint of the set {self.keypoints!r} is visible in any frame.")
         return pose if self.fps is None else resample(pose, self.fps)
@@ -270,8 +288,8 @@ class PoseRecipe:
     def pack(self, pose: PoseSequence) -> NDArray[np.float16]:
         """Apply the recipe and join coordinates and confidence: float16 of shape (T, K, dimensions + 1)."""
         ready = self.apply(pose)
-        packed = np.empty((*ready.confidence.shape, self.channels), np.float16)
+        numbers = np.empty((*ready.confidence.shape, self.channels), np.float32)
         for channel in range(self.dimensions):
-            packed[..., channel] = ready.data[..., channel]
-        packed[..., -1] = ready.confidence
-        return packed
+            numbers[..., channel] = ready.data[..., channel]
+        numbers[..., -1] = ready.confidence
+        return round_to_half(numbers)

@@ -26,7 +26,7 @@ from signseq.model.progress_bars import no_progress_bars
 from signseq.model.quantization import load_base
 from signseq.model.self_check import check_for_leaks
 from signseq.model.sign_translation import SignTranslationModel
-from signseq.model.text_models import load_tokenizer
+from signseq.model.text_models import load_text_config, load_tokenizer
 from signseq.poses.augmentation import Augmentation
 from signseq.preparation import build_recipe, ensure_split, open_split
 from signseq.training.arguments import check_settings
@@ -155,6 +155,7 @@ def build_parts(config: Config, *, augment: bool = True, start: Path | None = No
             "model.trust_remote_code is true: %s runs code that comes with the model.",
             config.model.name,
         )
+    load_text_config(config.model)  # a wrong name is said before hours of packing
     alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     open_or_make = (
         ensure_split if alone else open_split
@@ -185,6 +186,7 @@ def build_parts(config: Config, *, augment: bool = True, start: Path | None = No
         text_side=text_side,
         step_frames=data.step_frames,
         max_frames=data.max_frames,
+        max_new_tokens=config.generation.max_new_tokens,
         label_smoothing=training.label_smoothing,
     )
     model.config.estimators = list(store.estimators)

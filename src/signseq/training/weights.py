@@ -42,6 +42,10 @@ def choose_weights(
     """
     settings = config.model
     freeze(model, encoder=settings.freeze_encoder, decoder=settings.freeze_decoder)
+    # the attention between two models that never met starts at random, so it isn't frozen
+    in_full = cross_attention(model.text_model) if settings.decoder_name else []
+    for name in in_full:
+        model.text_model.get_submodule(name).requires_grad_(True)
     adapters = None
     if settings.use_lora:
         if settings.load_in_4bit or settings.load_in_8bit:
@@ -49,8 +53,6 @@ def choose_weights(
             # the checkpoint describes the text model as it is, however its weights are kept
             plain = model.config.text_model.items()
             model.config.text_model = {k: v for k, v in plain if k != "quantization_config"}
-        # the attention between two models that never met starts at random, so it isn't frozen
-        in_full = cross_attention(model.text_model) if settings.decoder_name else ()
         adapters = add_lora(model, settings.lora_config, in_full=in_full)
         if start is not None:
             check_base(start, model.config.base_digest, name=settings.name)

@@ -101,6 +101,11 @@ class Archive:
                 "off. Fetch it again."
             )
 
+    @property
+    def names(self) -> list[str]:
+        """The files in it, with their folders."""
+        return [info.filename for info in self._zip.infolist() if not info.is_dir()]
+
     def stamp(self, member: str) -> str:
         """Size and checksum of a member, the same wherever the zip is and however it is split."""
         info = self._find(member)

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from signseq.config import Config, GenerationConfig, load_config
 from signseq.data.batching import Clip, ClipDataset, collate, plan_batches
 from signseq.data.examples import read_examples
+from signseq.data.storage import open_folder
 from signseq.data.store import PoseStore, read_store_facts
 from signseq.errors import CheckpointError, ConfigError, DataError
 from signseq.metrics import Scores, score
@@ -260,7 +261,7 @@ def most_frequent_text(config: Config) -> str | None:
 
 def _training_texts(config: Config) -> Iterator[str]:
     """From the store; where the checkpoint came without it, from the table."""
-    if read_store_facts(config.data.store / "train") is not None:
+    if read_store_facts(open_folder(config.data.store, "train")) is not None:
         return _texts(open_split(config.data, "train"))
     return (example.text for example in read_examples(config.data, "train"))
 

@@ -26,6 +26,7 @@ from signseq.data.shards import (
     store_digest,
     write_skipped,
 )
+from signseq.data.storage import LocalFolder, open_folder
 from signseq.data.store import PoseStore, find_damage, open_store, read_store_facts
 from signseq.errors import DataError
 from signseq.poses.transforms import PoseRecipe
@@ -64,7 +65,7 @@ def open_split(data: DataConfig, split: str) -> PoseStore:
     Raises:
         DataError: If it isn't there, or was made with other settings or of other rows.
     """
-    store = open_store(data.store / split, recipe=build_recipe(data))
+    store = open_store(open_folder(data.store, split), recipe=build_recipe(data))
     if _is_of_other_rows(data, split, store.facts["rows"]):
         raise DataError(
             f"{data.split_paths[split]}: the table has changed since the store {store.folder} was made. "
@@ -86,7 +87,7 @@ def ensure_split(data: DataConfig, split: str) -> PoseStore:
             f"No split {split!r}; the config names {', '.join(data.split_paths) or 'none'}. "
             "Set data.test_path, or data.other_paths for further splits."
         )
-    folder, recipe = data.store / split, build_recipe(data)
+    folder, recipe = open_folder(data.store, split), build_recipe(data)
     facts = read_store_facts(folder)
     if facts and not find_damage(folder, facts):
         store = open_store(folder, recipe=recipe)
@@ -175,9 +176,11 @@ def _scan(data: DataConfig, split: str, seen: dict[str, str]) -> _Scan:
 
 
 def _pack_split(data: DataConfig, split: str, scan: _Scan, *, workers: int | None) -> ShardReport:
-    folder = data.store / split
-    facts = read_store_facts(folder)
-    damage = find_damage(folder, facts) if facts else None
+    place = open_folder(data.store, split)
+    assert isinstance(place, LocalFolder)
+    folder = place.path
+    facts = read_store_facts(place)
+    damage = find_damage(place, facts) if facts else None
     if facts and not damage and facts["digest"] == store_digest(scan.shards):
         total = ShardReport(**facts["report"])
     else:
@@ -191,25 +194,25 @@ def _pack_split(data: DataConfig, split: str, scan: _Scan, *, workers: int | Non
     return total
 
 
-def _check_originals(data: DataConfig, split: str, damage: Path | None) -> None:
+def _check_originals(data: DataConfig, split: str, damage: str | None) -> None:
     """Refuse to replace a finished store by one of poses that are not there any more."""
     paths = [example.pose_path for chunk in _chunks(data, split, {}) for example in chunk]
     gone = [path for path in paths if not os.path.exists(path)]
     if len(gone) > data.max_skipped * len(paths):
         state = (
-            f"holds a store in which {damage.name} is missing or damaged"
+            f"holds a store in which {damage} is missing or damaged"
             if damage
             else "holds a finished store, made with other settings, rows or files"
         )
         raise DataError(
-            f"{data.store / split}: {state}, but {len(gone)} of the {len(paths)} pose files are gone "
+            f"{open_folder(data.store, split)}: {state}, but {len(gone)} of the {len(paths)} pose files are gone "
             f"({gone[0]}, ...). The store is left as it is. Put the files back, set data.pose_dir to where "
             "they are, or choose another `data.store`."
         )
 
 
 def _write_store(data: DataConfig, split: str, scan: _Scan, *, workers: int) -> ShardReport:
-    folder, recipe = data.store / split, build_recipe(data)
+    folder, recipe = Path(data.store) / split, build_recipe(data)
     with faults_named(folder):
         (folder / "store.json").unlink(missing_ok=True)
     try:

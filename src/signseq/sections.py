@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 __all__ = [
     "AugmentConfig",
@@ -23,6 +23,14 @@ __all__ = [
 ]
 
 FilePath = Annotated[Path, Field(strict=False)]
+
+
+def _as_place(value: Any) -> Any:
+    return value if isinstance(value, str) and "://" in value else Path(value)
+
+
+# A folder, or a place of fsspec's: s3://bucket/stores/isign
+StorePlace = Annotated[Path | str, BeforeValidator(_as_place)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -101,7 +109,7 @@ class DataConfig(Section):
     pose_dir: FilePath  # a folder, a .zip, or the first of a zip's parts, ..._part_aa
     pose_files: PoseFilesConfig = PoseFilesConfig()
     allow_pickle: bool = False  # read pickles: only of people you trust
-    store: FilePath
+    store: StorePlace
     keypoints: Literal[
         "hands",
         "upper_body_hands",

@@ -233,10 +233,10 @@ def test_targets_that_match_nothing_are_an_error_for_adapters_only():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ENCODER_DECODERS)
+@pytest.mark.parametrize(
+    "kind", [kind for kind in ENCODER_DECODERS if refusal(AutoConfig.for_model(kind)) is None]
+)
 def test_a_step_of_every_architecture_is_run_or_known_not_to_be(kind):
-    if refusal(AutoConfig.for_model(kind)) is not None:
-        pytest.skip("no text model")
     if kind == "encoder-decoder":
         sides = (BertConfig(vocab_size=400, num_hidden_layers=2) for _ in range(2))
         config = EncoderDecoderConfig.from_encoder_decoder_configs(*sides)

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from signseq.data.examples import Example
-from signseq.data.shards import ShardReport, faults_named, write_shard
+from signseq.data.shards import ShardReport, faults_named, read_report, write_shard
 from signseq.errors import DataError
 from signseq.poses.transforms import PoseRecipe
 from signseq.progress import track
@@ -86,13 +86,13 @@ def pack_shards(
         return list(track(done, total=count, label=label, unit="shard"))
 
     def run(pool: ProcessPoolExecutor) -> Iterator[ShardReport]:
-        running: deque[Future[ShardReport]] = deque()
+        running: deque[Future[int]] = deque()
         for number, chunk in tasks:
-            running.append(pool.submit(write_shard, folder, number, chunk, recipe))
+            running.append(pool.submit(_write_shard, folder, number, chunk, recipe))
             if len(running) >= 2 * workers:
-                yield running.popleft().result()
+                yield _report_of(folder, running.popleft().result())
         while running:
-            yield running.popleft().result()
+            yield _report_of(folder, running.popleft().result())
 
     try:
         with _open_pool(min(workers, count)) as pool:
@@ -107,6 +107,26 @@ def pack_shards(
             f"{folder}: a process was killed while it packed poses; perhaps memory ran out. "
             f"Run it again with fewer workers; what is packed is kept.{guard}"
         ) from fault
+
+
+def _write_shard(folder: Path, number: int, examples: Sequence[Example], recipe: PoseRecipe) -> int:
+    """Write a shard and return its number alone, its report being beside it.
+
+    A pipe takes something so small at once. Of a report it may take half, and if its sender is
+    killed then, the pool waits for the other half for ever.
+    """
+    write_shard(folder, number, examples, recipe)
+    return number
+
+
+def _report_of(folder: Path, number: int) -> ShardReport:
+    path = folder / f"shard-{number:05d}.json"
+    report = read_report(path)
+    if report is None:
+        raise DataError(
+            f"{path}: the shard was changed or removed while the store was being written. Run the same command again."
+        )
+    return report
 
 
 @contextmanager

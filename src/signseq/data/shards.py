@@ -32,6 +32,7 @@ __all__ = [
     "faults_named",
     "finish_store",
     "merge_reports",
+    "read_report",
     "remove_leftovers",
     "shard_digest",
     "store_digest",
@@ -116,7 +117,7 @@ def write_shard(
     """
     stem = folder / f"shard-{number:05d}"
     digest = shard_digest(examples, recipe)
-    finished = _read_report(stem.with_suffix(".json"))
+    finished = read_report(stem.with_suffix(".json"))
     if finished is not None and finished.digest == digest:
         return finished
     report = ShardReport(digest=digest, sums=np.zeros((3, len(recipe.names), recipe.dimensions)))
@@ -186,7 +187,8 @@ def _facts(example: Example, frames: int, seconds: float) -> dict[str, Any]:
     return facts | {name: value for name, value in others.items() if value is not None}
 
 
-def _read_report(path: Path) -> ShardReport | None:
+def read_report(path: Path) -> ShardReport | None:
+    """What a shard's `.json` says; None where the shard is not there, or not whole."""
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         report = ShardReport(**facts)

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import mmap
 from collections.abc import Iterator
@@ -22,60 +23,69 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from signseq.data.storage import LocalFolder, StoreFolder, as_folder
 from signseq.errors import DataError
 from signseq.poses.transforms import PoseRecipe
 
 __all__ = ["PoseStore", "find_damage", "open_store", "read_store_facts"]
 
 FORMAT = 2  # since 2 `store.json` knows its rows
+INDEX_NAME = "index.npy"
 INDEX = np.dtype([("frames", "<i4"), ("shard", "<i4"), ("offset", "<i8"), ("line", "<i8")])
 
 
-def read_store_facts(folder: Path) -> dict[str, Any] | None:
+def read_store_facts(folder: StoreFolder) -> dict[str, Any] | None:
     """What `store.json` says, or None where there is no whole store."""
     try:
-        facts = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+        facts = json.loads(folder.read("store.json"))
     except (OSError, ValueError):
         return None
     return facts if isinstance(facts, dict) and facts.get("format") == FORMAT else None
 
 
-def find_damage(folder: Path, facts: dict[str, Any]) -> Path | None:
-    """A file of a finished store that is missing or has another size, as after half a copy."""
-    path = folder / "index.npy"
+def find_damage(folder: StoreFolder, facts: dict[str, Any]) -> str | None:
+    """The name of a finished store's file that is missing or has another size, as after half a copy."""
     frame_bytes = 2 * len(facts["keypoints"]) * (facts["recipe"]["dimensions"] + 1)
     try:
-        index = np.load(path, mmap_mode="r")
-        last_of_shard = np.flatnonzero(np.diff(index["shard"], append=-1))
-        for frames, shard, offset, line in index[last_of_shard].tolist():
-            path = folder / f"shard-{shard:05d}.poses"
-            if path.stat().st_size != (offset + frames) * frame_bytes:
-                return path
-            path = path.with_suffix(".jsonl")
-            if path.stat().st_size <= line:
-                return path
-    except (OSError, EOFError, ValueError, IndexError):
-        return path
+        index = _read_index(folder)
+    except (OSError, EOFError, ValueError):
+        return INDEX_NAME
+    sizes = folder.sizes()
+    last_of_shard = np.flatnonzero(np.diff(index["shard"], append=-1))
+    for frames, shard, offset, line in index[last_of_shard].tolist():
+        poses, lines = (f"shard-{shard:05d}.{kind}" for kind in ("poses", "jsonl"))
+        if sizes.get(poses) != (offset + frames) * frame_bytes:
+            return poses
+        if sizes.get(lines, 0) <= line:
+            return lines
     return None
 
 
-def open_store(folder: Path, *, recipe: PoseRecipe | None = None) -> PoseStore:
+def _read_index(folder: StoreFolder) -> NDArray[Any]:
+    index = np.load(io.BytesIO(folder.read(INDEX_NAME)))
+    if index.dtype != INDEX:
+        raise ValueError(f"an index of {index.dtype}")
+    return cast(NDArray[Any], index)
+
+
+def open_store(place: StoreFolder | Path | str, *, recipe: PoseRecipe | None = None) -> PoseStore:
     """Open the store of one split.
 
     Args:
-        folder: The split's folder in the store.
+        place: The split's folder in the store: a path, or a URL of fsspec's.
         recipe: How the poses must have been made ready; None takes them as they are.
 
     Raises:
         DataError: If there is no whole store, or it was made with another recipe.
     """
+    folder = as_folder(place)
     facts = read_store_facts(folder)
     if facts is None:
         raise DataError(f"{folder}: no finished store. Write it with: signseq prepare CONFIG")
     damage = find_damage(folder, facts)
     if damage is not None:
         raise DataError(
-            f"{damage}: missing or damaged. Mend the store with: signseq prepare CONFIG, or copy it again."
+            f"{folder}/{damage}: missing or damaged. Mend the store with: signseq prepare CONFIG, or copy it again."
         )
     if recipe is not None:
         # By way of a recipe: settings that came later have their defaults in an earlier store.
@@ -102,13 +112,13 @@ class PoseStore:
         spread: Their standard deviation, likewise.
     """
 
-    def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
+    def __init__(self, folder: StoreFolder, facts: dict[str, Any]) -> None:
         self.folder = folder
         self.facts = facts
         self.recipe = PoseRecipe(**facts["recipe"])
         self.mean = np.array(facts["mean"], dtype=np.float32)
         self.spread = np.array(facts["spread"], dtype=np.float32)
-        self._index = np.load(folder / "index.npy", mmap_mode="r")
+        self._index = _read_index(folder)
         self._open_shard = lru_cache(maxsize=None)(self._map_shard)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -154,7 +164,8 @@ class PoseStore:
             yield details["text"], details.get("target_language")
 
     def _map_shard(self, shard: int) -> tuple[NDArray[np.float16], mmap.mmap]:
-        stem = self.folder / f"shard-{shard:05d}"
+        assert isinstance(self.folder, LocalFolder)
+        stem = self.folder.path / f"shard-{shard:05d}"
         shape = (-1, len(self.recipe.names), self.recipe.channels)
         poses = np.memmap(stem.with_suffix(".poses"), dtype=np.float16, mode="r").reshape(shape)
         with stem.with_suffix(".jsonl").open("rb") as file:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from signseq.config import DataConfig
 from signseq.data.examples import Example, read_examples, row_bytes
-from signseq.data.store import PoseStore, open_store
+from signseq.data.storage import StoreFolder, open_folder
+from signseq.data.store import PoseStore, open_store, read_store_facts
 from signseq.errors import DataError, PoseError, SignSeqError
 from signseq.poses.sources.opening import open_poses
 from signseq.poses.transforms import PoseRecipe
@@ -92,9 +93,10 @@ def survey_split(
     except SignSeqError as fault:
         problems.append(str(fault))
     store = None
-    if (data.store / split / "store.json").exists():
+    folder = open_folder(data.store, split)
+    if read_store_facts(folder) is not None:
         try:
-            store = open_store(data.store / split, recipe=recipe)
+            store = open_store(folder, recipe=recipe)
         except DataError as fault:
             problems.append(str(fault))
     rng = np.random.default_rng(seed)
@@ -137,7 +139,7 @@ def _of_store(
         store=store,
         hands=np.array(hands),
         **opened,
-        unreadable=_read_skipped(store.folder / "skipped.csv"),
+        unreadable=_read_skipped(store.folder),
         tried=len(store) + len(store.facts["report"]["skipped"]),
         unusable_points=store.facts["report"]["unusable_points"],
         problems=problems,
@@ -166,10 +168,12 @@ def _hand_share(store: PoseStore, number: int) -> float | None:
     return float((store.clip(number)[:, hands, -1] > 0).any(axis=1).mean())
 
 
-def _read_skipped(path: Path) -> list[tuple[str, str]]:
+def _read_skipped(folder: StoreFolder) -> list[tuple[str, str]]:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [(row["uid"], row["reason"]) for row in csv.DictReader(file)]
+        text = folder.read("skipped.csv").decode()
+        return [
+            (row["uid"], row["reason"]) for row in csv.DictReader(io.StringIO(text, newline=""))
+        ]
     except (OSError, KeyError, csv.Error, UnicodeDecodeError):
         return []
 

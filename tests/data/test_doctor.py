@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -25,6 +27,7 @@ from signseq.data.text_findings import (
     find_repeated_uids,
     find_shared_values,
 )
+from signseq.poses.sources.source import PoseFormat
 
 LIMITS = Limits(step_frames=2, max_frames=50, too_long="truncate", max_length=8)
 
@@ -170,6 +173,30 @@ def test_rows_and_members_of_a_zip_that_do_not_meet_are_found_both_ways(tmp_path
     found = find_unmatched(rows, path)
     assert found.uids == {"b"}
     assert found.files == ("in/c.pose",)
+
+
+def test_rows_and_clips_of_an_hdf5_file_that_do_not_meet_are_found_both_ways(tmp_path):
+    path = tmp_path / "keypoints.0.h5"
+    with h5py.File(path, "w") as file:
+        for name in ("video/a", "video/c", "stray"):
+            file[name] = np.zeros((2, 208))
+    rows = [
+        replace(example(uid, path, f"video/{uid}"), pose_format=PoseFormat("h5")) for uid in "ab"
+    ]
+    found = find_unmatched(rows, tmp_path)
+    assert found.uids == {"b"}
+    assert found.files == (f"{path}/video/c",)
+
+
+def test_rows_and_openposes_folders_that_do_not_meet_are_found_both_ways(tmp_path):
+    for name in ("json/a", "json/c"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "json" / "notes.txt").touch()
+    openpose = PoseFormat("openpose")
+    rows = [replace(example(uid, tmp_path / "json" / uid), pose_format=openpose) for uid in "ab"]
+    found = find_unmatched(rows, tmp_path)
+    assert found.uids == {"b"}
+    assert found.files == (str(tmp_path / "json" / "c"),)
 
 
 def test_of_a_folder_that_is_not_there_all_files_are_missing(tmp_path):

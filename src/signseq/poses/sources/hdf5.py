@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from signseq.poses.sources.source import PoseFormat, PoseSource
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["open_h5"]
+__all__ = ["list_h5", "open_h5"]
 
 DEFAULT_SKELETON = "youtube_asl_104"
 
@@ -32,11 +33,7 @@ def open_h5(path: str, member: str, pose_format: PoseFormat, *, name: str) -> Po
         MissingExtraError: If h5py isn't installed.
     """
     skeleton = skeleton_of(pose_format, default=DEFAULT_SKELETON)
-    try:
-        stat = os.stat(path)
-    except OSError as fault:
-        raise PoseError(f"{name}: no such file.") from fault
-    file = _open_file(path, stat.st_size, stat.st_mtime_ns)
+    file = _open(path, name)
     try:
         data = file.get(member)
         shape = getattr(data, "shape", None)  # a group has none
@@ -52,6 +49,29 @@ def open_h5(path: str, member: str, pose_format: PoseFormat, *, name: str) -> Po
             raise PoseError(f"{name}: cut off or damaged ({fault}). Fetch {path} again.") from fault
 
     return open_array(data, tuple(shape), pose_format, skeleton, name=name, read=read)
+
+
+def list_h5(path: str) -> Iterator[str]:
+    """The data sets of an HDF5 file, as `video/clip`.
+
+    Raises:
+        PoseError: If the file can't be read.
+        MissingExtraError: If h5py isn't installed.
+    """
+    try:
+        for video, clips in _open(path, path).items():
+            if hasattr(clips, "keys"):  # a group, not a data set
+                yield from (f"{video}/{clip}" for clip in clips)
+    except (OSError, RuntimeError) as fault:
+        raise PoseError(f"{path}: cut off or damaged ({fault}). Fetch it again.") from fault
+
+
+def _open(path: str, name: str) -> h5py.File:
+    try:
+        stat = os.stat(path)
+    except OSError as fault:
+        raise PoseError(f"{name}: no such file.") from fault
+    return _open_file(path, stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=8)

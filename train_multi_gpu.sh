@@ -25,6 +25,11 @@ before.
   NODE_RANK    number of this machine, from 0
   MASTER_ADDR  address of machine 0, as the others reach it
   MASTER_PORT  a free port there (29500)
+
+training.checkpoint_dir must then be on a disk that all machines share.
+
+Exit codes: 0 done; 75 told to stop by SIGTERM or SIGUSR1, and saved: go on with --resume; 2 wrong
+usage; else failed.
 TEXT
 }
 
@@ -82,7 +87,7 @@ try_only=false
 for argument in "$@"; do
     case "$argument" in --dry-run | --overfit) try_only=true ;; esac
 done
-if ! $try_only; then signseq train "$config" "$@" --check; fi
+if ! $try_only; then WORLD_SIZE=$((nodes * processes)) signseq train "$config" "$@" --check; fi
 
 overrides=() # what `prepare` takes too; flags are for `train` alone
 for argument in "$@"; do
@@ -96,4 +101,6 @@ if [ -z "${OMP_NUM_THREADS:-}" ]; then # each process its share of the cores
     cores="$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)"
     export OMP_NUM_THREADS="$((cores > processes ? cores / processes : 1))"
 fi
-exec torchrun "${where[@]}" --nproc_per_node "$processes" -m signseq train "$config" "$@"
+# torchrun, with an exit code that says how the run ended
+exec "$python" -m signseq.training.launch "${where[@]}" --nproc_per_node "$processes" \
+    -m signseq train "$config" "$@"

@@ -148,7 +148,7 @@ def measure_packing(folder: Path, *, rows: int, rounds: int, fps: float) -> None
                 best[way] = max(best[way], rate)
                 if way == "prepare":
                     store = open_split(make_config(folder, "store").data, "train")
-                    size = sum(file.stat().st_size for file in store.folder.iterdir())
+                    size = sum(store.folder.sizes().values())
                     frames = int(store.frames.sum())
         print(
             f"{fps:g} fps, {processes} process(es): prepare {best['prepare']:.0f} clips/s; pose_format alone "

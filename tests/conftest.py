@@ -192,6 +192,16 @@ def run_folder(trained: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def evaluated(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run with predictions and scores, for all tests: none may change it."""
+    from signseq.evaluation import evaluate
+
+    folder = Path(shutil.copytree(trained, tmp_path_factory.mktemp("evaluated") / "run"))
+    evaluate(folder, controls="zeroed,frequent,hands")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def make_model() -> Callable[..., SignTranslationModel]:
     """A tiny model of any architecture with random weights, on four keypoints; seeded."""
     import torch
@@ -224,10 +234,9 @@ def make_model() -> Callable[..., SignTranslationModel]:
             encoder={"type": "conv", "stride": 2, "width": 16, "positions": "auto"}
             | (encoder or {}),
             recipe={"keypoints": "hands", "normalize": "none", "fps": None, "dimensions": 2},
-            keypoints=("a", "b", "c", "d"),
             mean=torch.zeros(4, 2),
             spread=torch.ones(4, 2),
-            **{"max_frames": 64, **settings},
+            **{"keypoints": ("a", "b", "c", "d"), "max_frames": 64, **settings},
         )
 
     return make

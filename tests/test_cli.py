@@ -14,6 +14,7 @@ import signseq
 from conftest import interruptible, tiny_config
 from signseq import __main__ as cli
 from signseq.config import save_config
+from signseq.console import run_command_line
 from signseq.translation import Translator
 
 VERBS = ("demo", "corpus", "prepare", "train", "evaluate", "translate")
@@ -362,3 +363,16 @@ def test_verbs_are_functions_whatever_was_imported_before():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         _ = signseq.trian
+
+
+@pytest.mark.parametrize(("verb", "said"), [("train", " with --resume."), ("pose", " again.")])
+def test_ctrl_c_says_how_this_verb_goes_on(verb, said, monkeypatch, capsys):
+    def stop(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["signseq", verb])
+
+    with pytest.raises(SystemExit):
+        run_command_line(stop)
+
+    assert capsys.readouterr().err.endswith(f"{said}\n")

@@ -7,6 +7,7 @@ from signseq.errors import CheckpointError, ConfigError
 
 TINY = [
     "training.max_steps=3",
+    "training.batch_size=8",
     "model.size.width=16",
     "model.encoder.width=16",
     "generation.max_new_tokens=6",
@@ -32,6 +33,8 @@ def test_the_demo_goes_the_whole_way_and_says_each_step(in_folder, caplog):
     assert "of 3 exactly right" in caplog.text  # half of the test sentences have a name
     assert caplog.text.count("translated: ") == demo.SHOWN
     assert (in_folder / "checkpoints/demo_quick/predictions.tsv").exists()
+    assert (in_folder / "checkpoints/demo_quick/report.html").exists()
+    assert "Report, to look at in a browser: checkpoints/demo_quick/report.html" in caplog.text
 
 
 def test_the_demo_of_words_scores_the_unseen_signer_too(in_folder, caplog):

@@ -6,21 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import sign_pose, tiny_config, write_rows
+from conftest import write_rows
 from signseq import evaluation
 from signseq.config import load_config
-from signseq.errors import CheckpointError, ConfigError, DataError
+from signseq.controls import derange
+from signseq.errors import CheckpointError, ConfigError, DataError, ModelError
 from signseq.evaluation import (
     Evaluation,
-    derange,
     evaluate,
     format_scores,
-    most_frequent_text,
     translate_store,
     write_evaluation,
 )
-from signseq.metrics import score
-from signseq.poses.sequence import write_pose
+from signseq.metrics import PLAIN, score
 from signseq.preparation import open_split
 from signseq.translation import load_checkpoint
 
@@ -56,11 +54,13 @@ def test_scores_stand_beside_blind_baselines(result):
 def test_scores_file_has_every_score(result):
     facts = json.loads((result.folder / "scores.json").read_text(encoding="utf-8"))
 
-    bleu = {f"bleu{order}" for order in range(1, 5)}
-    names = {"chrf", "rouge_l", "wer", "cer", "exact_match", "count", "signatures"}
-    assert set(facts) == bleu | names | {"split", "blind"}
+    names = {*PLAIN, "count", "signatures", "normalize", "tokenize"}
+    about = {"controls", "losses", "outputs", "training_overlap", "warnings"}
+    assert set(facts) == names | about | {"split", "blind", "intervals", "confidence"}
     assert set(facts["blind"]) == BLIND
-    assert all(set(scores) == bleu | names for scores in facts["blind"].values())
+    assert all(set(scores) == names for scores in facts["blind"].values())
+    low, high = facts["intervals"]["cer"]
+    assert low <= facts["cer"] <= high
     assert facts["cer"] == result.scores.cer
 
 
@@ -74,9 +74,24 @@ def test_predictions_file_has_a_row_per_clip(result):
 
 def test_the_scores_are_those_of_the_predictions(result):
     rows = read_predictions(result.folder / "predictions.tsv")
-    found = score([row["hypothesis"] for row in rows], [row["reference"] for row in rows])
+    texts = ([row[column] for row in rows] for column in ("hypothesis", "reference"))
 
-    assert found == result.scores
+    assert score(*texts, resamples=1000) == result.scores
+
+
+def test_how_texts_are_scored_can_be_chosen_afterwards(run_folder):
+    settings = ["evaluation.normalize=lower", "evaluation.tokenize=char", "evaluation.resamples=0"]
+    result = evaluate(run_folder, split="val", blind=False, overrides=settings)
+
+    assert (result.scores.normalize, result.scores.tokenize) == ("lower", "char")
+    assert "|tok:char|" in result.scores.signatures["bleu4"]
+    assert result.scores.intervals == {}
+
+
+def test_a_metric_that_cannot_be_computed_is_noticed_before_translating(run_folder, monkeypatch):
+    monkeypatch.setattr(evaluation, "translate_store", lambda *a, **k: pytest.fail("translated"))
+    with pytest.raises(ModelError, match=r"evaluation\.bleurt"):
+        evaluate(run_folder, overrides=["evaluation.bleurt=./gone"])
 
 
 def test_scoring_twice_gives_the_same(result, trained):
@@ -150,16 +165,6 @@ def test_shuffled_poses_give_the_translations_of_other_clips(trained):
     assert shuffled == [own[other] for other in others]
 
 
-@pytest.mark.parametrize("count", [2, 3, 10, 101])
-@pytest.mark.parametrize("seed", range(5))
-def test_no_clip_keeps_its_own_poses(count, seed):
-    numbers = np.arange(100, 100 + count)
-    others = derange(numbers, seed=seed)
-
-    assert (others != numbers).all()
-    assert sorted(others) == sorted(numbers)
-
-
 def test_clips_can_be_chosen(trained):
     model, tokenizer = load_checkpoint(trained)
     config = load_config(trained / "config.yaml")
@@ -172,27 +177,6 @@ def test_clips_can_be_chosen(trained):
 
     assert some == [everything[7], everything[2], everything[3]]
     assert none == []
-
-
-def write_texts(folder, texts):
-    (folder / "poses").mkdir()
-    for i, _ in enumerate(texts):
-        write_pose(folder / "poses" / f"{i}.pose", sign_pose("we"), size=(500, 500))
-    rows = [{"uid": str(i), "text": text} for i, text in enumerate(texts)]
-    write_rows(folder / "train.csv", rows)
-
-
-def test_the_most_frequent_training_sentence_is_found(tmp_path):
-    write_texts(tmp_path, ["you", "we eat", "bread", "we eat", "bread"])
-
-    assert most_frequent_text(tiny_config(tmp_path)) == "we eat"  # the first of two
-
-
-def test_it_is_found_without_preparing_the_training_clips(tmp_path):
-    write_texts(tmp_path, ["you", "we eat", "we eat"])
-
-    assert most_frequent_text(tiny_config(tmp_path)) == "we eat"
-    assert not (tmp_path / "store").exists()
 
 
 def test_without_training_data_that_baseline_is_left_out_with_a_warning(
@@ -278,7 +262,11 @@ def test_the_table_shows_the_model_first_and_names_the_signature(result):
 
     assert lines[0].split()[:3] == ["test,", "12", "clips"]
     assert lines[1].startswith("model ")
-    assert [line.startswith("blind: ") for line in lines[2:5]] == [True] * 3
+    assert lines[2].startswith("  half of its 95% interval")
+    assert lines[2].count("±") == 9 - sum(
+        getattr(result.scores, f"bleu{n}") is None for n in range(1, 5)
+    )
+    assert [line.startswith("blind: ") for line in lines[3:6]] == [True] * 3
     assert lines[-1].startswith("sacreBLEU signature: nrefs:1|")
 
 

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from signseq.sections import AugmentConfig
+from signseq.config import AugmentConfig
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import json
 import logging
 import os
 import signal
@@ -18,9 +20,12 @@ from signseq import preparation
 from signseq.config import Config, save_config
 from signseq.data import packing, shards
 from signseq.data.examples import Example
-from signseq.data.shards import ShardReport
+from signseq.data.shard_reports import ShardReport
+from signseq.data.storage import LocalFolder, StoreFolder
 from signseq.data.store import open_store
-from signseq.errors import DataError
+from signseq.errors import ConfigError, DataError, MissingExtraError
+from signseq.poses import layout
+from signseq.poses.reading import unreadable
 from signseq.poses.sequence import write_pose
 from signseq.poses.transforms import PoseRecipe
 from signseq.preparation import build_recipe, ensure_split, open_split, prepare
@@ -28,6 +33,7 @@ from signseq.preparation import build_recipe, ensure_split, open_split, prepare
 MakeConfig = Callable[..., Config]
 WriteCorpus = Callable[..., Path]
 NO_TEST = "data.test_path=null"
+AGAIN = "The next `signseq prepare` tries it again."
 NO_SPACE = OSError(28, "No space left on device")
 
 # Packs two clips, says so, and hangs in the middle of a shard.
@@ -114,6 +120,17 @@ def copy_of(config: Config, tmp_path: Path, **changes: Any) -> Config:
 
 def change(config: Config, **changes: Any) -> Config:
     return config.model_copy(update={"data": config.data.model_copy(update=changes)})
+
+
+def fail_for(open_poses: Any, name: str) -> Any:
+    """Opens poses, but for those of one file, which the system refuses."""
+
+    def refuse(path: str, **options: Any) -> Any:
+        if path.endswith(name):
+            raise unreadable(path, OSError(errno.EIO, "Input/output error"))
+        return open_poses(path, **options)
+
+    return refuse
 
 
 def expected_store(config: Config, tmp_path: Path) -> dict[str, bytes]:
@@ -289,10 +306,10 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(
 ) -> None:
     write_shard = shards.write_shard
 
-    def stop(folder: Path, number: int, examples: list[Example], recipe: PoseRecipe) -> ShardReport:
+    def stop(folder: StoreFolder, number: int, *arguments: Any, **options: Any) -> ShardReport:
         if number == 1:
             raise KeyboardInterrupt
-        return write_shard(folder, number, examples, recipe)
+        return write_shard(folder, number, *arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(packing, "write_shard", stop)
@@ -498,9 +515,8 @@ def test_the_log_tells_what_is_odd(
 # ------------------------------------------------------------------------------- nothing is lost
 
 
-@pytest.mark.parametrize("setting", [{}, {"normalize": "shoulders"}])
-def test_a_finished_store_outlives_its_poses(
-    corpus: Config, tmp_path: Path, setting: dict[str, str]
+def test_a_finished_store_of_other_settings_outlives_its_poses(
+    corpus: Config, tmp_path: Path
 ) -> None:
     prepare(corpus, workers=1)
     before = contents(corpus.data.store), times(corpus.data.store)
@@ -509,9 +525,187 @@ def test_a_finished_store_outlives_its_poses(
         DataError,
         match=r"holds a finished store.*7 of the 7 pose files are gone \(.*train-0\.pose.*left as it is\. Put",
     ):
-        prepare(change(corpus, **setting), workers=1)
+        prepare(change(corpus, normalize="shoulders"), workers=1)
     assert (contents(corpus.data.store), times(corpus.data.store)) == before
     assert len(ensure_split(corpus.data, "train")) == 7  # training needs only the store
+
+
+def test_a_finished_store_whose_poses_alone_are_gone_is_done(
+    corpus: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare(corpus, workers=1)
+    before = times(corpus.data.store)
+    (tmp_path / "poses").rename(tmp_path / "moved")
+    with caplog.at_level(logging.INFO):
+        assert prepare(corpus, workers=1)["train"].clips == 7
+    assert times(corpus.data.store) == before
+    assert "train: the poses that it was made of are gone; it is kept as it is." in caplog.text
+
+
+def test_a_finished_store_half_of_whose_poses_are_gone_is_named(
+    corpus: Config, tmp_path: Path
+) -> None:
+    prepare(corpus, workers=1)
+    for number in range(4):
+        (tmp_path / "poses" / f"train-{number}.pose").unlink()
+    with pytest.raises(DataError, match=r"4 of the 7 pose files are gone .*left as it is"):
+        prepare(corpus, workers=1)
+
+
+# ------------------------------------------------------------------------------- what may pass
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_file_that_could_not_be_read_is_tried_again(
+    corpus: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """Its size and time don't change when it can be read again."""
+    config = change(corpus, max_skipped=0.5)
+
+    def refuse(path: str, *arguments: Any, **options: Any) -> Any:
+        if str(path).endswith(("train-2.pose", "train-3.pose")):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return open(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(layout, "open", refuse, raising=False)
+        report = prepare(config, workers=workers)["train"]
+        assert [uid for uid, *_ in report.skipped] == ["train-2", "train-3"]
+        assert all(
+            reason.endswith("can't be read (Permission denied). " + AGAIN)
+            for *_, reason in report.skipped
+        )
+        assert len(open_split(config.data, "train")) == 5  # meanwhile it is a store like any other
+        assert len(prepare(config, workers=workers)["train"].skipped) == 2
+    assert prepare(config, workers=workers)["train"].clips == 7
+    assert contents(corpus.data.store) == expected_store(config, tmp_path)
+    settled = times(corpus.data.store)
+    prepare(config, workers=workers)
+    assert times(corpus.data.store) == settled
+
+
+def test_only_shards_of_what_may_pass_are_written_again(
+    corpus: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = change(corpus, max_skipped=0.5)
+    (tmp_path / "poses" / "train-6.pose").write_bytes(b"damaged for good")
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "open_poses", fail_for(shards.open_poses, "train-2.pose"))
+        prepare(config, workers=1)
+    before = times(corpus.data.store)
+    prepare(config, workers=1)
+    names = {name for name in changed(corpus.data.store, before) if "/shard-" in name}
+    assert {name.split(".")[0] for name in names} == {"train/shard-00001"}
+
+
+def test_stores_without_other_clips_have_other_digests(
+    corpus: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a cache keeps of a store elsewhere goes by them."""
+    config, digests = change(corpus, max_skipped=0.5), []
+    for name in ("train-2.pose", "train-3.pose"):
+        with monkeypatch.context() as patch:
+            patch.setattr(shards, "open_poses", fail_for(shards.open_poses, name))
+            digests.append(prepare(config, workers=1)["train"].digest)
+    assert len({*digests, prepare(config, workers=1)["train"].digest}) == 3
+
+
+# ------------------------------------------------------------------------------- a table that changes
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    "change_rows",
+    [
+        lambda rows: rows[:-2],
+        lambda rows: [*rows, "val-9,we\n"],
+        lambda rows: [*rows[:-1], "val-3,other words\n"],
+    ],
+)
+def test_a_table_that_changes_while_it_is_packed_is_said_to(
+    corpus: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int,
+    change_rows: Callable[[list[str]], list[str]],
+) -> None:
+    table, pack = tmp_path / "val.csv", preparation._pack_split
+    rows = [*table.read_text().splitlines(keepends=True), "val-3,we\n"]
+    for number in (3, 9):
+        write_pose(tmp_path / "poses" / f"val-{number}.pose", make_pose(seed=number))
+    table.write_text("".join(rows))
+
+    def change_meanwhile(data: Any, split: str, *others: Any) -> ShardReport:
+        if split == "train":
+            table.write_text("".join(change_rows(rows)))
+        return pack(data, split, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "_pack_split", change_meanwhile)
+        with pytest.raises(
+            DataError,
+            match=r"the table was changed while it was packed\. Run the same command again",
+        ):
+            prepare(corpus, workers=workers)
+    assert not (corpus.data.store / "val" / "store.json").exists()
+    prepare(corpus, workers=workers)
+    assert contents(corpus.data.store) == expected_store(corpus, tmp_path)
+    assert len(open_split(corpus.data, "val")) == len(change_rows(rows)) - 1
+
+
+@pytest.mark.parametrize("facts", [{"rows": "others", "table": "another"}, {"table": "another"}])
+def test_a_store_of_the_same_shards_learns_its_table(
+    corpus: Config, tmp_path: Path, facts: dict[str, str]
+) -> None:
+    prepare(corpus, workers=1)
+    place = corpus.data.store / "val" / "store.json"
+    place.write_text(json.dumps(json.loads(place.read_text()) | facts))
+    prepare(corpus, workers=1)
+    assert contents(corpus.data.store) == expected_store(corpus, tmp_path)
+
+
+def test_a_report_that_is_missing_is_noticed(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"expected 3 shards, and there are 2; the table was chang"):
+        packing.put_in_order(
+            {0: ShardReport(), 1: ShardReport()}, count=3, folder=LocalFolder(tmp_path)
+        )
+
+
+# ------------------------------------------------------------------------------- before anything is done
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("s3://", r"s3://: names no place\. Expected s3://bucket/"),
+        ("file://", r"file://: names no place\. Expected file:///folder/"),
+        ("s3:///stores", r"s3:///stores: names no place\. Expected s3://bucket/"),
+        (
+            Path("s3:/bucket/x"),
+            r"s3:/bucket/x: a path that begins like a URL\. Expected s3://bucket",
+        ),
+    ],
+)
+def test_half_a_url_is_no_folder(
+    corpus: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Path | str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(DataError, match=said):
+        prepare(change(corpus, store=place), workers=1)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("missing", ["ray", "s3fs"])
+def test_what_is_missing_is_said_before_videos_are_read(
+    corpus: Config, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setattr(preparation, "extract_named", None)  # would fail
+    monkeypatch.setattr(preparation, "digest_table", None)
+    monkeypatch.setitem(sys.modules, missing, None)
+    config = change(corpus, store="s3://bucket/store") if missing == "s3fs" else corpus
+    with pytest.raises(MissingExtraError, match=f"'{missing}'"):
+        prepare(config, workers=1, engine="ray" if missing == "ray" else "processes")
 
 
 @pytest.mark.parametrize("facts", ['{"format": 1}', "{"])
@@ -534,7 +728,7 @@ def test_a_few_lost_poses_are_skipped(corpus: Config, tmp_path: Path) -> None:
     assert (reports["train"].clips, len(reports["train"].skipped)) == (6, 1)
 
 
-@pytest.mark.parametrize("place", ["_pack", "_write_aside"])
+@pytest.mark.parametrize("place", ["_pack", "pack_report"])
 def test_a_full_disk_is_named_and_costs_nothing(
     corpus: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -592,12 +786,44 @@ def test_a_file_where_the_store_should_be_is_named(corpus: Config) -> None:
     assert corpus.data.store.read_text() == "notes"
 
 
-def test_a_killed_worker_is_named(corpus: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "_pack", lambda *_: os._exit(9))
+def test_a_shard_whose_process_is_killed_each_time_is_named(
+    corpus: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def die_at_the_last(example: Example, *rest: Any) -> Any:
+        if example.id == "train-6":
+            with (tmp_path / "deaths").open("a") as file:
+                file.write("x")
+            os._exit(9)
+        return pack(example, *rest)
+
+    pack = shards._pack
+    monkeypatch.setattr(shards, "_pack", die_at_the_last)
     with pytest.raises(
-        DataError, match="a process was killed while it packed poses; perhaps memory"
+        DataError,
+        match=r"train.shard-00003: a process was killed while it packed poses; perhaps memory",
     ):
         prepare(corpus, workers=2)
+    assert (tmp_path / "deaths").read_text() == "xxx"  # it was begun anew twice
+
+
+def test_a_worker_that_is_killed_once_costs_nothing(
+    corpus: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def die_once(*arguments: Any) -> Any:
+        try:
+            (tmp_path / "died").touch(exist_ok=False)
+        except FileExistsError:
+            return pack(*arguments)
+        os._exit(9)
+
+    pack = shards._pack
+    monkeypatch.setattr(shards, "_pack", die_once)
+    prepare(corpus, workers=2)
+    assert "A process was killed" in caplog.text
+    assert contents(corpus.data.store) == expected_store(corpus, tmp_path)
 
 
 def test_a_script_without_a_main_guard_is_told_of_it(corpus: Config, tmp_path: Path) -> None:
@@ -610,6 +836,36 @@ def test_a_script_without_a_main_guard_is_told_of_it(corpus: Config, tmp_path: P
         timeout=60,
     )
     assert "call it below `if __name__ == '__main__':`, or with workers=1" in done.stderr
+
+
+def test_an_engine_whose_package_is_missing_names_its_extra(
+    corpus: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"--engine ray.*signseq\[ray\]"):
+        prepare(corpus, engine="ray")
+
+
+def test_an_unknown_engine_lists_those_there_are(corpus: Config) -> None:
+    with pytest.raises(ConfigError, match="No engine 'spark'; there are: processes, ray"):
+        prepare(corpus, engine="spark")  # type: ignore[arg-type]
+
+
+def test_a_shard_that_disappears_while_the_store_is_written_is_named(
+    corpus: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_skipped = preparation.write_skipped
+
+    def lose_a_shard(folder: LocalFolder, *arguments: Any) -> str:
+        folder.remove("shard-00001.poses")
+        return write_skipped(folder, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "write_skipped", lose_a_shard)
+        with pytest.raises(DataError, match=r"train.shard-00001\.poses: the shard was changed or"):
+            prepare(corpus, workers=1)
+    prepare(corpus, workers=1)
+    assert contents(corpus.data.store) == expected_store(corpus, tmp_path)
 
 
 def test_two_runs_do_not_write_one_store(corpus: Config, tmp_path: Path) -> None:
@@ -689,6 +945,51 @@ def test_a_changed_table_whose_poses_are_gone_leaves_the_store_as_it_is(
     ):
         ensure_split(corpus.data, "val")
     assert contents(corpus.data.store) == before
+
+
+def test_the_rows_of_an_unchanged_table_are_not_read_again(
+    corpus: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(corpus, workers=1)
+    monkeypatch.setattr(preparation, "read_examples", None)  # would fail
+    assert len(ensure_split(corpus.data, "val")) == 3
+    assert len(open_split(corpus.data, "val")) == 3
+
+
+def test_a_table_that_says_the_same_in_other_bytes_keeps_its_store(
+    corpus: Config, tmp_path: Path
+) -> None:
+    prepare(corpus, workers=1)
+    before = times(corpus.data.store)
+    table = tmp_path / "val.csv"
+    table.write_bytes(table.read_bytes().replace(b"\r", b"").replace(b"\n", b"\r\n") + b"\r\n")
+    assert len(ensure_split(corpus.data, "val")) == 3
+    assert times(corpus.data.store) == before
+
+
+def test_a_table_that_is_read_with_other_settings_is_another_one(
+    corpus: Config, tmp_path: Path
+) -> None:
+    (tmp_path / "val.csv").write_text("uid,text,gloss\nval-1,we see,WE SEE\n")
+    prepare(corpus, workers=1)
+    other = change(corpus, columns={"text": "gloss"})
+    with pytest.raises(DataError, match="the table has changed"):
+        open_split(other.data, "val")
+
+
+def test_a_store_that_does_not_know_its_table_opens_by_its_rows(
+    corpus: Config, tmp_path: Path
+) -> None:
+    prepare(corpus, workers=1)
+    place = corpus.data.store / "val" / "store.json"
+    facts = json.loads(place.read_text())
+    del facts["table"]
+    place.write_text(json.dumps(facts))
+    assert len(open_split(corpus.data, "val")) == 3
+    with (tmp_path / "val.csv").open("a") as file:
+        file.write("val-9,we\n")
+    with pytest.raises(DataError, match="the table has changed"):
+        open_split(corpus.data, "val")
 
 
 @pytest.mark.parametrize("lost", ["val.csv", "poses"])

@@ -9,16 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from signseq.averaging import average
     from signseq.config import Config, load_config
     from signseq.errors import SignSeqError
     from signseq.evaluation import evaluate
+    from signseq.extraction.run import extract_poses
     from signseq.inspection import inspect
     from signseq.merging import merge
     from signseq.metrics import Scores
     from signseq.poses.sequence import PoseSequence, read_pose, write_pose
     from signseq.preparation import prepare
+    from signseq.reporting.run import report
     from signseq.splitting import split
     from signseq.stitching import stitch
+    from signseq.sweeping.run import sweep
     from signseq.training.run import train
     from signseq.translation import Translation, Translator
 
@@ -29,14 +33,18 @@ __all__ = [
     "SignSeqError",
     "Translation",
     "Translator",
+    "average",
     "evaluate",
+    "extract_poses",
     "inspect",
     "load_config",
     "merge",
     "prepare",
     "read_pose",
+    "report",
     "split",
     "stitch",
+    "sweep",
     "train",
     "write_pose",
 ]
@@ -49,14 +57,18 @@ _HOMES = {
     "SignSeqError": "errors",
     "Translation": "translation",
     "Translator": "translation",
+    "average": "averaging",
     "evaluate": "evaluation",
+    "extract_poses": "extraction.run",
     "inspect": "inspection",
     "load_config": "config",
     "merge": "merging",
     "prepare": "preparation",
     "read_pose": "poses.sequence",
+    "report": "reporting.run",
     "split": "splitting",
     "stitch": "stitching",
+    "sweep": "sweeping.run",
     "train": "training.run",
     "write_pose": "poses.sequence",
 }

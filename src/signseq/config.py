@@ -4,11 +4,14 @@ data:        where the clips and texts are, how poses are prepared and read
 model:       which text model, which pose encoder
 training:    how it is trained
 generation:  how text is generated, in evaluation and in translation
+evaluation:  how texts are scored
+sweep:       what `signseq sweep` tries
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
@@ -18,20 +21,19 @@ import yaml
 from pydantic import ValidationError
 
 from signseq.errors import ConfigError
-from signseq.sections import (
-    AugmentConfig,
-    Config,
-    DataConfig,
+from signseq.sections.base import Section
+from signseq.sections.data import AugmentConfig, DataConfig, PoseFilesConfig
+from signseq.sections.experiment import Config
+from signseq.sections.mixing import find_mix_faults, resolve_mix
+from signseq.sections.model import (
     EncoderConfig,
-    GenerationConfig,
     LoraSettings,
     ModelConfig,
-    PoseFilesConfig,
-    Section,
     SizeConfig,
-    TrainingConfig,
     VocabularyConfig,
 )
+from signseq.sections.scoring import EvaluationConfig, GenerationConfig
+from signseq.sections.training import SweepConfig, TrainingConfig
 from signseq.settings import apply_overrides, parse_yaml, read_text
 
 __all__ = [
@@ -39,11 +41,13 @@ __all__ = [
     "Config",
     "DataConfig",
     "EncoderConfig",
+    "EvaluationConfig",
     "GenerationConfig",
     "LoraSettings",
     "ModelConfig",
     "PoseFilesConfig",
     "SizeConfig",
+    "SweepConfig",
     "TrainingConfig",
     "VocabularyConfig",
     "load_config",
@@ -75,12 +79,14 @@ def parse_config(
     settings: Mapping[str, Any], overrides: Sequence[str] = (), *, place: str = "config"
 ) -> Config:
     """Check settings that are already a mapping; see `load_config`."""
-    merged = apply_overrides(settings, overrides)
+    merged = resolve_mix(apply_overrides(settings, overrides))
     problems = list(_contradictions(merged))
     try:
         config = Config.model_validate(merged)
     except ValidationError as fault:
         problems = [_describe(error, merged) for error in fault.errors()] + problems
+    else:
+        problems += _mix_problems(config.data)
     if problems:
         count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
         raise ConfigError(
@@ -90,9 +96,22 @@ def parse_config(
 
 
 def save_config(config: Config, path: Path) -> None:
-    """Write the resolved config, defaults included, so that a run can be repeated."""
-    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    """Write the resolved config, defaults included, so that a run can be repeated; a sweep is no part of a run."""
+    settings = config.model_dump(mode="json", exclude={"sweep"})
+    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
     path.write_text(text, encoding="utf-8")
+
+
+def _mix_problems(data: DataConfig) -> list[str]:
+    for number, corpus in enumerate(data.mix, start=1):
+        try:
+            DataConfig.model_validate(corpus)
+        except ValidationError as fault:
+            errors: list[Any] = [
+                {**error, "loc": ("data", *error["loc"])} for error in fault.errors()
+            ]
+            return [f"data.mix, corpus {number}: {_describe(error, {})}" for error in errors]
+    return find_mix_faults(data)
 
 
 def _contradictions(settings: Mapping[str, Any]) -> Iterator[str]:
@@ -105,6 +124,13 @@ def _contradictions(settings: Mapping[str, Any]) -> Iterator[str]:
     data, model, training = section("data"), section("model"), section("training")
     if training.get("batch_size") is not None and training.get("frames_per_batch") is not None:
         yield "training.batch_size and training.frames_per_batch are both given; keep one of them."
+    for key in ("batch_size", "frames_per_batch"):
+        if training.get("auto_batch") and training.get(key) is not None:
+            yield (
+                f"training.auto_batch is true and training.{key} is given; auto_batch finds the size of batches "
+                "itself, so drop one of them."
+            )
+    yield from _own_choices(training)
     if model.get("tokenizer") == "train" and not model.get("from_scratch"):
         yield (
             "model.tokenizer is 'train' but model.from_scratch is not true: pretrained weights only fit "
@@ -114,7 +140,7 @@ def _contradictions(settings: Mapping[str, Any]) -> Iterator[str]:
         if model.get(key) and not model.get("from_scratch"):
             yield f"model.{key} changes the architecture, which needs model.from_scratch: true."
     for key in ("freeze_encoder", "freeze_decoder", "use_lora"):
-        if model.get(key) and model.get("from_scratch"):
+        if model.get(key) and model.get("from_scratch") and not model.get("init_from"):
             yield f"model.{key} would freeze random weights, as model.from_scratch is true."
     for key in ("freeze_encoder", "freeze_decoder"):
         if model.get(key) and model.get("use_lora"):
@@ -127,12 +153,30 @@ def _contradictions(settings: Mapping[str, Any]) -> Iterator[str]:
         yield "model.load_in_4bit and model.load_in_8bit are both true; keep one of them."
     if quantized and not model.get("use_lora"):
         yield f"model.{quantized[0]}: quantized weights can't be trained themselves; set model.use_lora: true."
+    if quantized and model.get("init_from"):
+        yield (
+            f"model.{quantized[0]} and model.init_from are both given: a checkpoint's weights can't be put into "
+            "quantized ones. Drop one of them."
+        )
     if model.get("vocabulary") and model.get("tokenizer") != "train":
         yield "model.vocabulary is given, but model.tokenizer is not train."
     others = data.get("other_paths")
     splits = {"train", "val", "test"}.intersection(others if isinstance(others, Mapping) else ())
     if splits:
         yield f"data.other_paths names {', '.join(sorted(splits))}; use data.train_path, val_path, test_path for those."
+
+
+def _own_choices(training: Mapping[str, Any]) -> Iterator[str]:
+    """Further optimizers and schedules are transformers' own, under `hf`; one name for each is enough."""
+    hf = training.get("hf")
+    for key, field in (("optimizer", "optim"), ("schedule", "lr_scheduler_type")):
+        given = training.get(key, TrainingConfig.model_fields[key].default)
+        if (
+            isinstance(hf, Mapping)
+            and field in hf
+            and given != TrainingConfig.model_fields[key].default
+        ):
+            yield f"training.{key} and training.hf.{field} are both given; keep one of them."
 
 
 def _describe(error: Any, settings: Mapping[str, Any]) -> str:
@@ -148,12 +192,28 @@ def _describe(error: Any, settings: Mapping[str, Any]) -> str:
             hint = f"did you mean {elsewhere[0]}?"
         return f"{dotted}: unknown key; {hint}"
     if error["type"] == "missing":
+        if dotted == "data.pose_dir":
+            return (
+                f"{dotted}: missing; it has no default. Or name a folder of videos, data.video_dir."
+            )
         return f"{dotted}: missing; it has no default."
     if error["type"] == "model_type":
         keys = ", ".join(list(_section_at(place).model_fields)[:3])
         return f"{dotted} = {error['input']!r}: expected a section with keys, such as {keys}."
     expected = error["msg"][0].lower() + error["msg"][1:]
-    return f"{dotted} = {error['input']!r}: {expected}."
+    meant = _nearest_choice(error)
+    return (
+        f"{dotted} = {error['input']!r}: {expected}{f'; did you mean {meant}?' if meant else '.'}"
+    )
+
+
+def _nearest_choice(error: Any) -> str | None:
+    """Of the names that a key takes, the one that was probably meant."""
+    if error["type"] != "literal_error" or not isinstance(error["input"], str):
+        return None
+    known = re.findall(r"'([^']+)'", error["ctx"]["expected"])
+    close = difflib.get_close_matches(error["input"].lower(), known, n=1, cutoff=0.5)
+    return close[0] if close else None
 
 
 def _section_at(place: Sequence[str]) -> type[Section]:

@@ -6,16 +6,20 @@ import errno
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 
-from signseq.errors import SignSeqError
+from signseq.errors import SignSeqError, StoppedError
 
-__all__ = ["configure_logging", "run_command_line", "speaks"]
+__all__ = ["EXIT_FILE", "configure_logging", "run_command_line", "speaks"]
 
 INTERRUPTED = 130
+EXIT_FILE = "SIGNSEQ_EXIT_FILE"  # names a file in which a stopped run leaves its exit code
+FIRST_SECONDS = 4.0  # that another process waits before it says what went wrong
 DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
 # safetensors and torch write files themselves, and raise no OSError.
 SIGNS_OF_A_FULL_DISK = ("No space left on device", "iostream error", "PytorchStreamWriter")
@@ -50,11 +54,15 @@ def run_command_line(app: Callable[..., Any]) -> NoReturn:
         if code == INTERRUPTED:  # newer typer catches Ctrl-C itself
             raise KeyboardInterrupt
     except SignSeqError as fault:
-        _leave(f"error: {fault}", 1)
+        if not isinstance(fault, StoppedError):
+            _leave(f"error: {fault}", fault.exit_code)
+        if file := os.environ.get(EXIT_FILE):  # the launcher's, as torchrun hands on no exit codes
+            Path(file).write_text(str(fault.exit_code), encoding="utf-8")
+        _leave(str(fault) if speaks() else "", fault.exit_code)
     except (KeyboardInterrupt, typer.Abort):
+        how = " with --resume" if sys.argv[1:2] == ["train"] else ""
         _leave(
-            "Interrupted. What was saved is kept: run the same command again; train goes on with --resume.",
-            INTERRUPTED,
+            f"Interrupted. What was saved is kept: run the same command again{how}.", INTERRUPTED
         )
     except Exception as fault:
         if reason := _disk_problem(fault):
@@ -62,6 +70,7 @@ def run_command_line(app: Callable[..., Any]) -> NoReturn:
         if not (
             show := getattr(fault, "show", None)
         ):  # the parser's own complaints know how to print themselves
+            _let_first_speak()
             raise
         show()
         sys.exit(2)
@@ -79,6 +88,16 @@ def _disk_problem(fault: BaseException | None) -> str | None:
     return None
 
 
+def _let_first_speak() -> None:
+    """Most mistakes meet all processes alike; torchrun ends the others as soon as the first one ends."""
+    if not speaks():
+        time.sleep(FIRST_SECONDS)
+
+
 def _leave(message: str, code: int) -> NoReturn:
-    print(message, file=sys.stderr)
+    _let_first_speak()
+    if message:
+        # in silence, the first one is well: it's a matter of this process
+        name = "" if speaks() else f"process {os.environ['RANK']}: "
+        print(f"{name}{message}", file=sys.stderr)
     sys.exit(code)

@@ -13,6 +13,7 @@ from signseq.data.fingerspelling import CORPORA, write_corpus
 from signseq.errors import ConfigError
 from signseq.evaluation import Evaluation, evaluate, format_scores
 from signseq.preparation import prepare
+from signseq.reporting.run import report
 from signseq.training.run import train
 from signseq.translation import Translator
 
@@ -20,6 +21,7 @@ __all__ = ["demo_config", "run_demo"]
 
 logger = logging.getLogger(__name__)
 SHOWN = 5
+SHOWN_IN_REPORT = 60  # clips
 QUICK_SIZES = {"train": 160, "val": 24, "test": 24}
 QUICK_OVERRIDES = (
     "training.num_epochs=40",
@@ -92,6 +94,8 @@ def run_demo(
         logger.info(
             "This was a smoke run: 160 sentences teach little, so it scores like the blind baselines."
         )
+    page = report([checkpoint], out=checkpoint / "report.html", clips=SHOWN_IN_REPORT)
+    logger.info("Report, to look at in a browser: %s", page)
     logger.info("Done in %.0f s. The model is in %s.", time.monotonic() - begun, checkpoint)
     return evaluations[0]
 

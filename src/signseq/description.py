@@ -19,7 +19,7 @@ from signseq.model.architectures import (
     position_limit,
     vocabulary_size,
 )
-from signseq.model.encoders import output_length
+from signseq.model.encoders import count_inputs
 from signseq.model.lookup import look_up
 from signseq.model.lora_targets import cross_attention, find_targets
 from signseq.model.memory import MemoryEstimate, Method, StepSize, estimate_memory
@@ -128,10 +128,8 @@ def describe_model(
     """
     data, settings = config.data, config.model
     found = look_up(settings)
-    encoder = settings.encoder.model_dump() | {"dropout": settings.dropout or 0.0}
-    if settings.encoder.type == "linear":
-        encoder = {key: encoder[key] for key in ("type", "positions", "channels")}
-    stride = encoder.get("stride", 1)
+    encoder = settings.encoder.arguments(dropout=settings.dropout)
+    stride = settings.encoder.frames_per_input
     size = StepSize(batch_size or config.training.batch_size or USUAL_BATCH, frames, tokens)
     poses: dict[str, Any] = {
         "encoder": encoder,
@@ -162,6 +160,7 @@ def describe_model(
         if not (in_full and method == "qlora")
     )
     limit = position_limit(found.config)
+    room = limit and limit - settings.encoder.registers
     rate = (data.fps or USUAL_FPS) / data.step_frames
     return ModelDescription(
         name=" + ".join(filter(None, (settings.name, settings.decoder_name))),
@@ -175,8 +174,8 @@ def describe_model(
         keypoints=len(poses["keypoints"]),
         has_positions=has_positions(found.config),
         limit=limit,
-        limit_frames=limit and limit * stride,
-        limit_seconds=limit and limit * stride / rate,
+        limit_frames=room and room * stride,
+        limit_seconds=room and room * stride / rate,
         frames_per_second=rate,
         is_rate_assumed=data.fps is None,
         languages=found.family.languages if found.family else None,
@@ -186,7 +185,7 @@ def describe_model(
         can_recompute=bool(text_model.supports_gradient_checkpointing),
         lora_targets=dict(Counter(name.rpartition(".")[2] for name in targets)),
         batch=size,
-        inputs=output_length(size.frames, stride),
+        inputs=count_inputs(encoder, size.frames),
         memory=memory,
         advice=tuple(advice(found, config)),
     )

@@ -130,13 +130,14 @@ def _measure_texts(
     train = [example.text for example in surveys[0].examples if example.text]
     side = find_local_text_side(config.model, train)
     causal = side.config is not None and is_causal(side.config)
+    limit = position_limit(side.config) if side.config else None
     limits = Limits(
         step_frames=data.step_frames,
         max_frames=data.max_frames,
         too_long=data.too_long,
         max_length=data.max_length,
-        stride=encoder.stride if encoder.type == "conv" else 1,
-        positions=position_limit(side.config) if side.config else None,
+        stride=encoder.frames_per_input,
+        positions=limit and max(limit - encoder.registers, 0),
         text_positions=position_limit(side.config, "decoder")
         if side.config and not causal
         else None,

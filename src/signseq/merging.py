@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import torch
@@ -14,7 +11,7 @@ from torch import Tensor
 from signseq.config import load_config, save_config
 from signseq.errors import CheckpointError
 from signseq.model.adapters import merge_lora, without_adapters
-from signseq.model.checkpoint import check_folder, holds_adapters
+from signseq.model.checkpoint import check_folder, holds_adapters, written_aside
 from signseq.model.loading import load_adapters, load_checkpoint_tokenizer
 from signseq.model.progress_bars import no_progress_bars
 from signseq.model.sign_translation import SignTranslationModel
@@ -50,21 +47,8 @@ def merge(checkpoint: str | Path, out: str | Path, *, trust_remote_code: bool = 
         raise CheckpointError(
             f"{folder}: a full checkpoint already; there are no adapters to merge. Use it as it is."
         )
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise CheckpointError(f"{out}: is there already. Name a folder that is not, or is empty.")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as fault:
-        raise CheckpointError(f"{out}: can't be written ({fault.strerror}).") from fault
-    try:
+    with written_aside(out) as aside:
         difference = _write_merged(folder, aside, trust_remote_code=trust_remote_code)
-        aside.chmod(0o777 & ~_umask())  # it was made for one user only
-        aside.replace(out)
-    except OSError as fault:
-        raise CheckpointError(f"{out}: can't be written ({fault}).") from fault
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     logger.info("%s: written; its logits differ from the adapters' by %.1e.", out, difference)
     settings = load_config(folder / "config.yaml").model
     if settings.load_in_4bit or settings.load_in_8bit:
@@ -115,9 +99,3 @@ def _logits(model: SignTranslationModel) -> Tensor:
     mask, labels = torch.ones(1, 12, dtype=torch.long), torch.tensor([[3, 4, 5, 6]])
     logits: Tensor = model(poses, mask, labels=labels).logits
     return logits
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

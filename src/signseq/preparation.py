@@ -5,30 +5,33 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
+from itertools import islice, zip_longest
+from typing import Any
 
 from signseq.config import Config, DataConfig
+from signseq.data.cache import build_cache
+from signseq.data.engines import Engine, PackShards, open_engine
 from signseq.data.examples import Example, read_examples, row_bytes
 from signseq.data.fingerspelling import CORPORA, write_corpus
-from signseq.data.packing import lock_store, pack_shards
+from signseq.data.kept_stores import check_originals, is_made_of, keep_rows
+from signseq.data.packing import lock_store
+from signseq.data.packing_notes import SkippedError, check_skipped, describe_total
+from signseq.data.shard_reports import ShardReport, merge_reports, store_digest
 from signseq.data.shards import (
     CLIPS_PER_SHARD,
-    ShardReport,
     faults_named,
     finish_store,
-    merge_reports,
     remove_leftovers,
     shard_digest,
-    store_digest,
     write_skipped,
 )
-from signseq.data.storage import LocalFolder, open_folder
+from signseq.data.storage import StoreFolder, open_folder
 from signseq.data.store import PoseStore, find_damage, open_store, read_store_facts
+from signseq.data.table_digest import digest_table
 from signseq.errors import DataError
+from signseq.extraction.named import extract_named
 from signseq.poses.transforms import PoseRecipe
 
 __all__ = ["build_recipe", "ensure_split", "open_split", "prepare", "prepare_split"]
@@ -38,14 +41,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Scan:
-    """What reading a split's table once has shown: digests of its rows, and of each shard to be."""
+    """Digests that reading a split's table gave: of its bytes and rows, and of each shard's rows and poses."""
 
+    table: str | None
     rows: str
+    shard_rows: list[str]
     shards: list[str]
-
-
-class _SkippedError(DataError):
-    """Too many clips of one split can't be used; those of the other splits may be."""
 
 
 def build_recipe(data: DataConfig) -> PoseRecipe:
@@ -65,8 +66,9 @@ def open_split(data: DataConfig, split: str) -> PoseStore:
     Raises:
         DataError: If it isn't there, or was made with other settings or of other rows.
     """
-    store = open_store(open_folder(data.store, split), recipe=build_recipe(data))
-    if _is_of_other_rows(data, split, store.facts["rows"]):
+    folder = open_folder(data.store, split)
+    store = open_store(folder, recipe=build_recipe(data), cache=build_cache(data))
+    if _is_of_other_rows(data, split, store.facts):
         raise DataError(
             f"{data.split_paths[split]}: the table has changed since the store {store.folder} was made. "
             "Run: signseq prepare CONFIG"
@@ -90,23 +92,26 @@ def ensure_split(data: DataConfig, split: str) -> PoseStore:
     folder, recipe = open_folder(data.store, split), build_recipe(data)
     facts = read_store_facts(folder)
     if facts and not find_damage(folder, facts):
-        store = open_store(folder, recipe=recipe)
-        if not _is_of_other_rows(data, split, facts["rows"]):
+        store = open_store(folder, recipe=recipe, cache=build_cache(data))
+        if not _is_of_other_rows(data, split, facts):
             return store
         logger.info("%s has changed since its store was made.", data.split_paths[split])
     prepare_split(data, split)
-    return open_store(folder, recipe=recipe)
+    return open_store(folder, recipe=recipe, cache=build_cache(data))
 
 
-def _is_of_other_rows(data: DataConfig, split: str, rows: str) -> bool:
+def _is_of_other_rows(data: DataConfig, split: str, facts: Mapping[str, Any]) -> bool:
     """Whether a split's table is there and says something else than when its store was made."""
     path = data.split_paths.get(split)
     if path is None or not (os.path.isfile(path) and os.access(path, os.R_OK)):
         return False
+    table = facts.get("table")  # earlier versions didn't write it
+    if table is not None and table == digest_table(data, split):
+        return False
     digest = hashlib.sha256()
     for example in read_examples(data, split):
-        digest.update(row_bytes(example, pose_dir=data.pose_dir))
-    return digest.hexdigest() != rows
+        digest.update(_rows_of([example], data))
+    return digest.hexdigest() != str(facts["rows"])
 
 
 def _write_embedded_corpus(data: DataConfig) -> None:
@@ -119,7 +124,9 @@ def _write_embedded_corpus(data: DataConfig) -> None:
         write_corpus(data.corpus, data.pose_dir.parent)
 
 
-def prepare(config: Config, *, workers: int | None = None) -> dict[str, ShardReport]:
+def prepare(
+    config: Config, *, workers: int | None = None, engine: Engine = "processes"
+) -> dict[str, ShardReport]:
     """Pack the poses of every split of the config into its store.
 
     All tables are read before anything is packed. What is done is kept: a second run with the same
@@ -128,16 +135,20 @@ def prepare(config: Config, *, workers: int | None = None) -> dict[str, ShardRep
 
     Args:
         config: The experiment.
-        workers: Processes to use; None means one per core.
+        workers: Processes to use; None means one per core. With `ray`, shards that are packed at a time.
+        engine: `processes` of this machine, or those of a `ray` cluster: of the one that the variable
+            RAY_ADDRESS names, else of one that was started on this machine, else of a new one.
 
     Returns:
-        A report for each split.
+        A report for each split, and for the training split of each corpus of `data.mix`.
 
     Raises:
-        DataError: If a table is wrong, a uid stands in two places, the store can't be written or
-            another process writes it, more than `data.max_skipped` of a split's clips can't be
-            used (said at the end, of all splits), or their files are gone while there is a
-            finished store of them.
+        DataError: If a table is wrong, or changed meanwhile; a uid stands in two places; the store's place
+            or the cluster can't be reached; the store can't be written, or another process writes it; more than
+            `data.max_skipped` of a split's clips can't be used (said at the end, of all splits); or their files
+            are gone while there is a finished store of them, of other settings or rows.
+        MissingExtraError: If the engine, the store's place or the form of the data needs a package that
+            isn't installed.
     """
     data = config.data
     _write_embedded_corpus(data)
@@ -145,93 +156,128 @@ def prepare(config: Config, *, workers: int | None = None) -> dict[str, ShardRep
         raise DataError(
             "The config names no table: set data.train_path, data.val_path or data.test_path."
         )
+    for corpus in (data, *data.mixed_corpora):
+        _look_at_place(corpus)
     seen: dict[str, str] = {}
-    scans = {split: _scan(data, split, seen) for split in data.split_paths}
     reports, faults = {}, []
-    for split, scan in scans.items():
+    # What is missing for it is said now, not after the hours that videos take.
+    with open_engine(engine, workers=workers) as pack:
+        extract_named(data, data.split_paths, workers=workers)
+        scans = {split: _scan(data, split, seen) for split in data.split_paths}
+        for split, scan in scans.items():
+            try:
+                reports[split] = _pack_split(data, split, scan, pack)
+            except SkippedError as fault:
+                faults.append(f"{split}: {fault}")
+    for corpus in data.mixed_corpora:
+        logger.info("data.mix: %s", corpus.train_path)
+        alone = config.model_copy(update={"data": corpus})
         try:
-            reports[split] = _pack_split(data, split, scan, workers=workers)
-        except _SkippedError as fault:
-            faults.append(f"{split}: {fault}")
+            found = prepare(alone, workers=workers, engine=engine)
+            reports[f"train of {corpus.train_path}"] = found["train"]
+        except SkippedError as fault:
+            faults.append(str(fault))
     if faults:
-        raise DataError("\n".join(faults))
+        raise SkippedError("\n".join(faults))
     return reports
 
 
 def prepare_split(data: DataConfig, split: str, *, workers: int | None = None) -> ShardReport:
     """Pack one split; see `prepare`."""
     _write_embedded_corpus(data)
-    return _pack_split(data, split, _scan(data, split, {}), workers=workers)
+    _look_at_place(data)
+    extract_named(data, [split], workers=workers)
+    with open_engine("processes", workers=workers) as pack:
+        return _pack_split(data, split, _scan(data, split, {}), pack)
+
+
+def _look_at_place(data: DataConfig) -> None:
+    """Find out whether the store's place can be reached, before anything is done."""
+    folder = open_folder(data.store, next(iter(data.split_paths)))
+    with faults_named(folder):
+        folder.sizes()
 
 
 def _scan(data: DataConfig, split: str, seen: dict[str, str]) -> _Scan:
-    rows, shards, recipe = hashlib.sha256(), [], build_recipe(data)
+    # Before the rows: where the table changes meanwhile, the next run reads them again.
+    table = digest_table(data, split)
+    rows, shard_rows, shards, recipe = hashlib.sha256(), [], [], build_recipe(data)
     for chunk in _chunks(data, split, seen):
+        content = _rows_of(chunk, data)
+        rows.update(content)
+        shard_rows.append(hashlib.sha256(content).hexdigest())
         shards.append(shard_digest(chunk, recipe))
-        for example in chunk:
-            rows.update(row_bytes(example, pose_dir=data.pose_dir))
     if not shards:
         raise DataError(f"{data.split_paths[split]}: the table has no rows.")
-    return _Scan(rows.hexdigest(), shards)
+    return _Scan(table, rows.hexdigest(), shard_rows, shards)
 
 
-def _pack_split(data: DataConfig, split: str, scan: _Scan, *, workers: int | None) -> ShardReport:
-    place = open_folder(data.store, split)
-    assert isinstance(place, LocalFolder)
-    folder = place.path
-    facts = read_store_facts(place)
-    damage = find_damage(place, facts) if facts else None
+def _rows_of(chunk: Iterable[Example], data: DataConfig) -> bytes:
+    return b"".join(row_bytes(example, pose_dir=data.pose_dir) for example in chunk)
+
+
+def _pack_split(data: DataConfig, split: str, scan: _Scan, pack: PackShards) -> ShardReport:
+    folder = open_folder(data.store, split)
+    facts = read_store_facts(folder)
+    damage = find_damage(folder, facts) if facts else None
     if facts and not damage and facts["digest"] == store_digest(scan.shards):
+        keep_rows(folder, facts, rows=scan.rows, table=scan.table)
+        total = ShardReport(**facts["report"])
+    elif facts and not damage and _lacks_originals(data, split, scan, facts):
+        logger.info("%s: the poses that it was made of are gone; it is kept as it is.", folder)
         total = ShardReport(**facts["report"])
     else:
-        if (folder / "store.json").exists():
-            _check_originals(data, split, damage)
         with faults_named(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            has_store = "store.json" in folder.sizes()
+        if has_store:
+            paths = _pose_paths(data, split)
+            check_originals(folder, paths, most=data.max_skipped, damage=damage)
         with lock_store(folder):
-            total = _write_store(data, split, scan, workers=workers or os.cpu_count() or 1)
-    _describe(split, total)
+            total = _write_store(data, split, scan, folder, pack)
+    logger.info("%s: %s", split, describe_total(total))
     return total
 
 
-def _check_originals(data: DataConfig, split: str, damage: str | None) -> None:
-    """Refuse to replace a finished store by one of poses that are not there any more."""
-    paths = [example.pose_path for chunk in _chunks(data, split, {}) for example in chunk]
-    gone = [path for path in paths if not os.path.exists(path)]
-    if len(gone) > data.max_skipped * len(paths):
-        state = (
-            f"holds a store in which {damage} is missing or damaged"
-            if damage
-            else "holds a finished store, made with other settings, rows or files"
-        )
-        raise DataError(
-            f"{open_folder(data.store, split)}: {state}, but {len(gone)} of the {len(paths)} pose files are gone "
-            f"({gone[0]}, ...). The store is left as it is. Put the files back, set data.pose_dir to where "
-            "they are, or choose another `data.store`."
-        )
+def _lacks_originals(data: DataConfig, split: str, scan: _Scan, facts: Mapping[str, Any]) -> bool:
+    """Whether a store is of these rows and settings, and all poses that it was made of are gone."""
+    if not is_made_of(facts, build_recipe(data), rows=scan.rows):
+        return False
+    return not any(map(os.path.exists, _pose_paths(data, split)))
 
 
-def _write_store(data: DataConfig, split: str, scan: _Scan, *, workers: int) -> ShardReport:
-    folder, recipe = Path(data.store) / split, build_recipe(data)
+def _write_store(
+    data: DataConfig, split: str, scan: _Scan, folder: StoreFolder, pack: PackShards
+) -> ShardReport:
+    recipe = build_recipe(data)
     with faults_named(folder):
-        (folder / "store.json").unlink(missing_ok=True)
+        folder.remove("store.json")
     try:
-        reports = pack_shards(
-            folder,
-            _chunks(data, split, {}),
-            recipe,
-            count=len(scan.shards),
-            workers=workers,
-            label=f"Packing {split}",
-        )
+        chunks, label = _unchanged_chunks(data, split, scan), f"Packing {split}"
+        reports = pack(folder, chunks, recipe, digests=scan.shards, label=label)
     except KeyboardInterrupt:
         logger.warning("Stopped. What is packed is kept in %s; the same command goes on.", folder)
         raise
     remove_leftovers(folder, shards=len(reports))
     total = merge_reports(reports)
-    _check_skipped(data, total, write_skipped(folder, total.skipped))
-    finish_store(folder, reports, recipe, rows=scan.rows)
+    place = write_skipped(folder, total.skipped)
+    check_skipped(total, most=data.max_skipped, place=place, pose_dir=data.pose_dir)
+    finish_store(folder, reports, recipe, rows=scan.rows, table=scan.table)
     return total
+
+
+def _pose_paths(data: DataConfig, split: str) -> list[str]:
+    return [example.pose_path for chunk in _chunks(data, split, {}) for example in chunk]
+
+
+def _unchanged_chunks(data: DataConfig, split: str, scan: _Scan) -> Iterator[list[Example]]:
+    """The chunks once more; an error where one is of other rows than when they were scanned."""
+    for chunk, rows in zip_longest(_chunks(data, split, {}), scan.shard_rows):
+        if not chunk or hashlib.sha256(_rows_of(chunk, data)).hexdigest() != rows:
+            raise DataError(
+                f"{data.split_paths[split]}: the table was changed while it was packed. Run the same command "
+                "again; what is packed is kept."
+            )
+        yield chunk
 
 
 def _chunks(data: DataConfig, split: str, seen: dict[str, str]) -> Iterator[list[Example]]:
@@ -251,48 +297,3 @@ def _chunks(data: DataConfig, split: str, seen: dict[str, str]) -> Iterator[list
                 )
             seen[example.id] = split
         yield chunk
-
-
-def _check_skipped(data: DataConfig, total: ShardReport, path: Path) -> None:
-    """Say what was skipped, and stop if it is more than the user allows."""
-    if not total.skipped:
-        return
-    count, every = len(total.skipped), total.clips + len(total.skipped)
-    reasons = Counter(reason.removeprefix(f"{file}: ") for _, file, reason in total.skipped)
-    common = "; ".join(f"{number} x {reason}" for reason, number in reasons.most_common(3))
-    share = 100 * count / every
-    said = f"{count} of {every} clips can't be used ({share:.2f}%), all listed in {path}. Most often: {common}"
-    missing = [
-        file
-        for _, file, reason in total.skipped
-        if reason.endswith((": no such file.", ": no such folder."))
-    ]
-    if 2 * len(missing) > count:
-        said += f"\nThere is no {os.path.abspath(missing[0])}, for example; is data.pose_dir = {data.pose_dir} right?"
-    if not total.clips:
-        raise _SkippedError(f"{said}\nNothing is left to put into a store.")
-    if count > data.max_skipped * every:
-        raise _SkippedError(
-            f"{said}\nAt most {100 * data.max_skipped:g}% may be skipped. Mend them, or raise data.max_skipped; "
-            "what is packed is kept."
-        )
-    logger.warning("%s", said)
-
-
-def _describe(split: str, total: ShardReport) -> None:
-    notes = [f"{total.clips} clips, {total.seconds / 3600:.2f} hours, {total.frames} frames"]
-    if total.skipped:
-        notes.append(f"{len(total.skipped)} skipped")
-    if total.several_people:
-        notes.append(f"{total.several_people} with several people (the most visible one was taken)")
-    if total.missing_frames:
-        notes.append(f"{total.missing_frames} frames without a file, treated as showing nobody")
-    if total.ends_outside:
-        notes.append(f"{total.ends_outside} that the table ends after their file's end")
-    if total.without_hands:
-        notes.append(f"{total.without_hands} without any hand")
-    if total.unusable_points:
-        notes.append(
-            f"{total.unusable_points} points with NaN or infinite coordinates, treated as missing"
-        )
-    logger.info("%s: %s", split, "; ".join(notes))

@@ -11,7 +11,7 @@ import yaml
 
 from signseq.errors import ConfigError
 
-__all__ = ["apply_overrides", "parse_yaml", "read_text"]
+__all__ = ["apply_overrides", "flatten", "parse_yaml", "read_text"]
 
 
 class _Loader(yaml.SafeLoader):
@@ -112,6 +112,17 @@ def apply_overrides(settings: Mapping[str, Any], overrides: Sequence[str]) -> di
             here = here[section]
         here[last] = parse_yaml(value, place=f"override {override!r}")
     return merged
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted keys; an empty section has none."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 def _copy(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from signseq.config import GenerationConfig, load_config
-from signseq.data.batching import Clip, collate, plan_batches
+from signseq.data.batching import Clip, collate
+from signseq.data.planning import plan_batches
 from signseq.errors import CheckpointError, ModelError, PoseError
 from signseq.model.generation import generate_texts, language_ids
 from signseq.model.loading import load_checkpoint_tokenizer, load_model

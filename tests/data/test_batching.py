@@ -17,9 +17,9 @@ from signseq.data.batching import (
     ClipDataset,
     TokenTexts,
     collate,
-    plan_batches,
 )
 from signseq.data.examples import Example
+from signseq.data.planning import ShardWindows, plan_batches
 from signseq.data.shards import finish_store, write_shard
 from signseq.data.store import PoseStore, open_store
 from signseq.errors import DataError
@@ -159,6 +159,153 @@ def test_a_clip_over_the_budget_is_an_error_with_both_numbers() -> None:
 def test_fewer_clips_than_processes_are_an_error(clips: int) -> None:
     with pytest.raises(DataError, match=rf"{clips} clips can't be shared by 4 processes"):
         plan_batches(np.full(clips, 10), batch_size=2, multiple=4)
+
+
+# ------------------------------------------------------------------------------- windows
+
+
+WINDOWS = st.integers(1, 6)
+
+
+def divide(clips: int, count: int, seed: int) -> NDArray[np.int64]:
+    """The window of each clip of a store with shards of four clips."""
+    shards = np.arange(clips) // 4
+    windows = ShardWindows(shards, min(count, int(shards[-1]) + 1))
+    return windows.draw(np.random.default_rng(seed))
+
+
+@given(lengths=LENGTHS, size=st.integers(1, 20), multiple=MULTIPLES, count=WINDOWS, seed=SEEDS)
+def test_windows_come_one_after_another_with_every_clip_once(
+    lengths: NDArray[np.int64], size: int, multiple: int, count: int, seed: int
+) -> None:
+    assume(len(lengths) >= multiple)
+    windows = divide(len(lengths), count, seed)
+    rng = np.random.default_rng(seed)
+    plan = plan_batches(lengths, batch_size=size, multiple=multiple, windows=windows, rng=rng)
+    assert sorted(np.concatenate(plan)) == list(range(len(lengths)))
+    assert len(plan) % multiple == 0
+    assert all(1 <= len(batch) <= max(size, 2) for batch in plan)
+    order = [windows[batch[0]] for batch in plan]
+    assert order == sorted(order)
+    crossing = [batch for batch in plan if len(set(windows[batch])) > 1]
+    assert len(crossing) < multiple  # pairs, where there are too few clips for the multiple
+    assert all(len(batch) == 2 for batch in crossing)
+    assert size == 1 or not crossing or len(plan) + multiple > len(lengths)
+
+
+@given(
+    lengths=LENGTHS,
+    size=st.integers(1, 20) | st.none(),
+    budget=st.integers(600, 2000),
+    multiple=MULTIPLES,
+    count=WINDOWS,
+    seeds=st.lists(SEEDS, min_size=2, max_size=4, unique=True),
+)
+def test_every_epoch_has_as_many_batches_however_the_shards_are_divided(
+    lengths: NDArray[np.int64],
+    size: int | None,
+    budget: int,
+    multiple: int,
+    count: int,
+    seeds: list[int],
+) -> None:
+    assume(len(lengths) >= multiple)
+    options: Any = {"batch_size": size} if size else {"frames_per_batch": budget}
+    plans = [
+        plan_batches(
+            lengths,
+            multiple=multiple,
+            windows=divide(len(lengths), count, seed),
+            rng=np.random.default_rng(seed),
+            **options,
+        )
+        for seed in seeds
+    ]
+    assert len({len(plan) for plan in plans}) == 1
+    assert all(sorted(np.concatenate(plan)) == list(range(len(lengths))) for plan in plans)
+    if not size:
+        assert max(padded(batch, lengths) for plan in plans for batch in plan) <= budget
+
+
+def test_one_window_changes_nothing() -> None:
+    lengths = random_lengths(300)
+    one = ShardWindows(np.arange(300) // 16, 1)
+    assert epoch_of(lengths, 2, batch_size=8, windows=one) == epoch_of(lengths, 2, batch_size=8)
+
+
+def test_windows_cost_few_batches_and_little_padding() -> None:
+    lengths = random_lengths(20_000)
+    windows = divide(20_000, 5, 0)
+    plan, whole = (
+        plan_batches(lengths, frames_per_batch=8000, windows=each, rng=np.random.default_rng(0))
+        for each in (windows, None)
+    )
+    assert len(plan) / len(whole) < 1.03  # 1.024; of larger windows less
+    share = 1 - lengths.sum() / sum(padded(batch, lengths) for batch in plan)
+    assert share < 0.05
+
+
+@given(shards=st.integers(1, 40), count=WINDOWS, seed=SEEDS)
+def test_no_window_has_more_shards_than_its_share(shards: int, count: int, seed: int) -> None:
+    windows = ShardWindows(np.repeat(np.arange(shards), 3), min(count, shards))
+    walk = windows.walk(np.random.default_rng(seed))
+    assert max(map(len, walk)) == -(-shards // windows.count)
+    assert sorted(np.concatenate(walk)) == list(range(shards))
+
+
+def test_another_epoch_divides_the_shards_otherwise() -> None:
+    windows = ShardWindows(np.arange(40), 4)
+    walks = [windows.walk(np.random.default_rng((0, epoch))) for epoch in (0, 1)]
+    first, second = ({frozenset(shards.tolist()) for shards in walk} for walk in walks)
+    assert first != second
+
+
+@given(lengths=LENGTHS, world=st.integers(1, 4), count=WINDOWS, epoch=st.integers(0, 3))
+def test_ranks_share_the_windows_of_an_epoch(
+    lengths: NDArray[np.int64], world: int, count: int, epoch: int
+) -> None:
+    assume(len(lengths) >= world)
+    shards = np.arange(len(lengths)) // 4
+    windows = ShardWindows(shards, min(count, int(shards[-1]) + 1))
+    options: dict[str, Any] = {"batch_size": 5, "world_size": world, "windows": windows}
+    shares = [epoch_of(lengths, epoch, rank=rank, **options) for rank in range(world)]
+    clips = [number for share in shares for batch in share for number in batch]
+    assert sorted(clips) == list(range(len(lengths)))
+    expected = len(BucketBatchSampler(lengths, **options))
+    assert [len(share) for share in shares] == [expected] * world
+
+
+class Follower:
+    """Takes the place of a prefetcher: notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def begin(self, road: list[NDArray[np.int64]]) -> None:
+        self.told.append([shards.tolist() for shards in road])
+
+    def reach(self, shard: int) -> None:
+        self.told.append(shard)
+
+
+@pytest.mark.parametrize(("is_last", "more"), [(False, 1), (True, 0)])
+def test_the_prefetcher_follows_what_is_read_and_not_what_is_done(is_last: bool, more: int) -> None:
+    follower: Any = Follower()
+    windows = ShardWindows(np.arange(40) // 4, 5)
+    sampler = BucketBatchSampler(
+        random_lengths(40), batch_size=2, windows=windows, prefetcher=follower
+    )
+    sampler.done, sampler.is_last_epoch = 15, is_last
+    drawn = list(sampler)
+    road, *reached = follower.told
+    assert len(drawn) == len(sampler)
+    assert len(road) == 5 + more
+    assert reached == [keys[0][1] // 4 for keys in drawn[15:]]
+    if more:
+        sampler.set_epoch(1)
+        sampler.done = 0
+        list(sampler)
+        assert follower.told[len(reached) + 1][0] == road[5]
 
 
 # ------------------------------------------------------------------------------- the sampler

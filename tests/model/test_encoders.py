@@ -1,25 +1,39 @@
 import pytest
 import torch
 
+from signseq.model.encoder_output import sinusoids
 from signseq.model.encoders import (
     ConvEncoder,
     LinearEncoder,
+    PartGcnEncoder,
     build_encoder,
+    count_inputs,
     output_length,
-    sinusoids,
 )
+from signseq.poses.keypoints import NOSE, SHOULDERS, WRISTS
 
 K, C, D = 4, 2, 16
-ENCODERS = ("linear", "conv-1", "conv-2", "conv-4", "conv-8")
+NAMES = (SHOULDERS[0], *WRISTS, NOSE)
+ENCODERS = {
+    "linear": {"type": "linear"},
+    **{f"conv-{n}": {"type": "conv", "stride": n, "width": 8} for n in (1, 2, 4, 8)},
+    "conv, layers": {"type": "conv", "stride": 2, "width": 8, "layers": 2},
+    **{f"part_gcn-{n}": {"type": "part_gcn", "stride": n, "width": 8} for n in (1, 2, 4, 8)},
+    "part_gcn, layers": {"type": "part_gcn", "stride": 2, "width": 8, "layers": 1},
+    "conv, registers": {"type": "conv", "stride": 2, "width": 8, "registers": 3},
+    "part_gcn, motion": {"type": "part_gcn", "stride": 2, "width": 8, "channels": ["motion"]},
+}
+
+
+def build(settings, **more):
+    torch.manual_seed(0)
+    sizes = {"keypoints": K, "dimensions": C, "embedding_size": D, "names": NAMES}
+    return build_encoder(settings, **{**sizes, **more}).train(False)
 
 
 @pytest.fixture(params=ENCODERS)
 def encoder(request):
-    torch.manual_seed(0)
-    kind, _, stride = request.param.partition("-")
-    settings = {"type": kind} | ({"stride": int(stride), "width": 8} if stride else {})
-    encoder = build_encoder(settings, keypoints=K, dimensions=C, embedding_size=D)
-    return encoder.train(False)
+    return build(ENCODERS[request.param])
 
 
 def random_clip(*, frames, batch=1, seed=0):
@@ -30,8 +44,9 @@ def random_clip(*, frames, batch=1, seed=0):
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 17, 255])
 @pytest.mark.parametrize("stride", [1, 2, 4, 8])
-def test_mask_is_as_long_as_the_embeddings(frames, stride):
-    encoder = ConvEncoder(K, C, embedding_size=D, stride=stride, width=8)
+@pytest.mark.parametrize("kind", [ConvEncoder, PartGcnEncoder])
+def test_mask_is_as_long_as_the_embeddings(kind, frames, stride):
+    encoder = kind(K, C, embedding_size=D, stride=stride, width=8, names=NAMES)
 
     embeddings, mask = encoder(*random_clip(frames=frames))
 
@@ -41,8 +56,9 @@ def test_mask_is_as_long_as_the_embeddings(frames, stride):
 
 
 @pytest.mark.parametrize("kernel", [3, 5, 7, 9])
-def test_any_kernel_keeps_the_length(kernel):
-    encoder = ConvEncoder(K, C, embedding_size=D, stride=4, width=8, kernel=kernel)
+@pytest.mark.parametrize("kind", [ConvEncoder, PartGcnEncoder])
+def test_any_kernel_keeps_the_length(kind, kernel):
+    encoder = kind(K, C, embedding_size=D, stride=4, width=8, kernel=kernel, names=NAMES)
 
     assert encoder(*random_clip(frames=17))[0].shape[1] == output_length(17, 4)
 
@@ -151,3 +167,69 @@ def test_features_are_standardised_with_the_statistics_given():
     features = encoder.features(torch.tensor([[[[14.0, 12.0, 0.5]]]]), torch.ones(1, 1))
 
     assert features.flatten().tolist() == [2.0, -2.0, 0.5]
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_inputs_are_counted_as_they_come(name):
+    settings = ENCODERS[name]
+
+    embeddings, _ = build(settings)(*random_clip(frames=17))
+
+    assert embeddings.shape[1] == count_inputs(settings, 17)
+
+
+# ------------------------------------------------------------------------------------ registers
+
+
+@pytest.mark.parametrize("kind", ["linear", "conv", "part_gcn"])
+def test_registers_stand_in_front_and_are_the_same_for_every_clip(kind):
+    with_registers = build({"type": kind, "registers": 3})
+    poses, mask = random_clip(frames=8, batch=2)
+    mask[1, 4:] = 0
+
+    embeddings, embeddings_mask = with_registers(poses, mask)
+
+    assert embeddings[0, :3].equal(embeddings[1, :3])
+    assert embeddings_mask[:, :3].all()
+    assert not embeddings[0, 3:].equal(embeddings[1, 3:])
+
+
+def test_registers_start_at_the_size_of_the_other_embeddings():
+    encoder = build({"type": "linear", "registers": 64, "scale": 0.02}, embedding_size=64)
+
+    size = encoder.output.registers.detach().pow(2).mean().sqrt()
+
+    assert float(size) == pytest.approx(0.02, rel=0.1)
+
+
+def test_registers_move_no_position():
+    """The first frame has the first position, with registers or without."""
+    settings = {"type": "linear", "positions": True}
+    poses, mask = random_clip(frames=6)
+
+    without = build(settings)(poses, mask)[0]
+    embeddings = build(settings | {"registers": 2})(poses, mask)[0]
+
+    torch.testing.assert_close(embeddings[:, 2:], without)
+
+
+def test_registers_learn():
+    encoder = build({"type": "conv", "registers": 2})
+    encoder(*random_clip(frames=8))[0].pow(2).sum().backward()
+
+    assert encoder.output.registers.grad.abs().min() > 0
+
+
+# --------------------------------------------------------------------------------------- layers
+
+
+def test_a_further_layer_adds_to_what_it_reads():
+    """So one that says nothing changes nothing."""
+    plain = build({"type": "conv", "stride": 2, "width": 8})
+    deeper = build({"type": "conv", "stride": 2, "width": 8, "layers": 1})
+    deeper.load_state_dict(plain.state_dict(), strict=False)
+    torch.nn.init.zeros_(deeper.norms[1].weight)
+    torch.nn.init.zeros_(deeper.norms[1].bias)
+    poses, mask = random_clip(frames=12)
+
+    torch.testing.assert_close(deeper(poses, mask)[0], plain(poses, mask)[0])

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from signseq.errors import ConfigError, MissingExtraError
+from signseq.training import arguments
 from signseq.training.arguments import OWN_FIELDS, build_arguments
 
 
@@ -55,7 +56,10 @@ def test_the_config_arrives_at_the_trainer(make_config):
     assert (arguments.gradient_accumulation_steps, arguments.learning_rate) == (3, 3e-3)
     assert (arguments.weight_decay, arguments.max_grad_norm) == (0.5, 0.7)
     assert arguments.get_warmup_steps(100) == 20
-    assert (arguments.save_total_limit, arguments.seed) == (1, 7)
+    assert (arguments.save_total_limit, arguments.seed) == (
+        None,
+        7,
+    )  # the trainer removes them itself
     assert (arguments.metric_for_best_model, arguments.greater_is_better) == ("loss", False)
 
 
@@ -87,6 +91,26 @@ def test_without_validation_clips_nothing_is_scored(make_config):
 
     assert arguments.eval_strategy == "no"
     assert not arguments.load_best_model_at_end
+
+
+@pytest.mark.parametrize("gpus", [1, 4])
+def test_one_process_uses_one_gpu_of_several_and_says_so_once(
+    make_config, monkeypatch, caplog, gpus
+):
+    """Else the Trainer would divide each batch by nn.DataParallel."""
+    made = build_arguments(make_config(), steps_per_epoch=5)
+    made.__dict__.update(_setup_devices=torch.device("cuda:0"), _n_gpu=gpus)  # as found there
+    monkeypatch.setattr(arguments, "Seq2SeqTrainingArguments", lambda **_: made)
+    monkeypatch.setattr(arguments, "_check_hf_fields", lambda _: None)
+    arguments._say_one_is_used.cache_clear()
+    caplog.set_level("INFO")
+
+    for _ in range(2):
+        made._n_gpu = gpus
+        assert build_arguments(make_config(), steps_per_epoch=5).n_gpu == 1
+
+    told = "4 GPUs are visible, one is used; ./train_multi_gpu.sh CONFIG 4 uses all."
+    assert [told] * (gpus > 1) == caplog.messages
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

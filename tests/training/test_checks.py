@@ -55,6 +55,13 @@ def test_a_dry_run_finds_mistakes_that_training_would(run_config):
         dry_run(run_config("training.hf={lr_sheduler_type: cosine}"))
 
 
+def test_a_dry_run_refuses_what_training_would(run_config):
+    with pytest.raises(ConfigError, match="bleu4, which is 0 by definition"):
+        dry_run(run_config("training.best_metric=bleu4"))
+    with pytest.raises(ConfigError, match=r"fsdp doesn't go together with training\.compile"):
+        dry_run(run_config("training.fsdp=true", "training.compile=true"))
+
+
 @pytest.mark.parametrize("check", [dry_run, overfit])
 def test_checks_do_not_prepare_a_store(make_config, write_corpus_files, check):
     folder = write_corpus_files(train=8, val=2)

@@ -90,7 +90,7 @@ def test_a_run_leaves_adapters_and_all_that_translating_needs(lora_run):
         assert not {"README.md", "model.safetensors", "training_args.bin"} & names
         assert Translator.from_pretrained(folder).translate(sign_pose("we")).error is None
     pickled = {"optimizer.pt", "scheduler.pt", "rng_state.pth"}
-    assert names - FILES == pickled | {"trainer_state.json"}
+    assert names - FILES == pickled | {"trainer_state.json", "data.json"}
 
 
 def test_the_pose_encoder_is_saved_with_the_adapters_its_statistics_too(lora_run):
@@ -173,7 +173,7 @@ class Interrupt(TrainerCallback):
 
 def test_a_resumed_run_ends_as_if_it_had_not_been_interrupted(lora_config, monkeypatch, tmp_path):
     lively = ("training.num_epochs=3", "data.augment={rotate_degrees: 10, speed: 0.2}")
-    lively += ("model.dropout=0.1", "training.hf={save_steps: 5, eval_steps: 5, logging_steps: 1}")
+    lively += ("model.dropout=0.1", "training.save_steps=5", "training.hf={logging_steps: 1}")
     whole = train(lora_config(*lively, f"training.checkpoint_dir={tmp_path}/whole"))
     build_trainer = run.build_trainer
 
@@ -196,9 +196,7 @@ def test_a_resumed_run_ends_as_if_it_had_not_been_interrupted(lora_config, monke
 
 def test_the_best_adapters_are_left_not_the_last(lora_config, monkeypatch):
     scores = iter([50.0, 10.0, 80.0])
-    monkeypatch.setattr(
-        SignTrainer, "_translate_and_score", lambda self, model: {"cer": next(scores)}
-    )
+    monkeypatch.setattr(SignTrainer, "_score", lambda self, hypotheses: {"cer": next(scores)})
     folder = train(lora_config("training.num_epochs=3"))
 
     best, last, left = (weights(folder / name) for name in ("checkpoint-24", "checkpoint-36", ""))

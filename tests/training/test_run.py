@@ -18,7 +18,8 @@ LIVELY = (
     "training.num_epochs=4",
     "data.augment={rotate_degrees: 10, speed: 0.2, drop_frames: 0.1, drop_hand: 0.1}",
     "model.dropout=0.1",
-    "training.hf={save_steps: 5, eval_steps: 5, logging_steps: 1}",  # an epoch has twelve steps
+    "training.save_steps=5",
+    "training.hf={logging_steps: 1}",  # an epoch has twelve steps
 )
 
 
@@ -73,6 +74,10 @@ def test_a_run_leaves_all_that_translating_needs_and_nothing_pickled(trained):
         "yaml",
         "jsonl",
         "tsv",
+        "txt",
+        "svg",
+        "html",
+        "lock",
     }
 
 
@@ -107,9 +112,7 @@ def test_the_best_checkpoint_is_left_not_the_last(run_config, monkeypatch):
     from signseq.training.trainer import SignTrainer
 
     scores = iter([50.0, 10.0, 80.0])
-    monkeypatch.setattr(
-        SignTrainer, "_translate_and_score", lambda self, model: {"cer": next(scores)}
-    )
+    monkeypatch.setattr(SignTrainer, "_score", lambda self, hypotheses: {"cer": next(scores)})
     folder = train(run_config("training.num_epochs=3"))
 
     best, last = weights(folder / "checkpoint-24"), weights(folder / "checkpoint-36")

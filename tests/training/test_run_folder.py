@@ -1,23 +1,30 @@
 """What a run may do with a folder that holds something already, and what it says when it stops."""
 
 import errno
+import json
 import logging
 import re
 import resource
 import shutil
+import subprocess
 import sys
+from unittest.mock import MagicMock
 
 import pytest
 from transformers import TrainerCallback
 from transformers.utils import logging as transformers_logging
 
+from conftest import tiny_config
 from signseq.config import load_config
 from signseq.errors import CheckpointError, ConfigError, DataError, ModelError
 from signseq.model import text_models
-from signseq.training import run
-from signseq.training.callbacks import DivergenceCallback
+from signseq.preparation import open_split
+from signseq.training import run, run_folder
+from signseq.training.callbacks import DivergenceCallback, evaluations_since_best
 from signseq.training.run import check_run, train
 from signseq.training.run_folder import failed_writes_named
+from signseq.training.safety.run_data import describe_data
+from signseq.training.safety.run_lock import LOCK, check_unlocked
 
 
 def tree(folder):
@@ -129,6 +136,165 @@ def test_resuming_takes_the_checkpoints_tokenizer(run_config, folder, monkeypatc
     train(run_config(), resume=True)
 
 
+def note_processes(checkpoint, count):
+    path = checkpoint / "data.json"
+    facts = json.loads(path.read_text())
+    assert facts.pop("processes") == 1
+    path.write_text(json.dumps(facts | ({"processes": count} if count else {})))
+
+
+@pytest.mark.parametrize("is_noted", [True, False])
+def test_states_of_random_numbers_count_processes_only_where_nothing_else_does(
+    run_config, folder, is_noted
+):
+    """Those of two processes lie there still when one process saved in the same place again."""
+    last = folder / "checkpoint-24"
+    note_processes(last, 1 if is_noted else None)
+    for rank in (0, 1):
+        (last / f"rng_state_{rank}.pth").touch()
+
+    if is_noted:
+        assert check_run(run_config(), resume=True) == last
+    else:
+        with pytest.raises(CheckpointError, match="3 x 1 -> 1 x 1"):
+            check_run(run_config(), resume=True)
+
+
+def test_going_on_with_a_run_that_is_done_only_leaves_its_result(run_config, folder, caplog):
+    caplog.set_level(logging.INFO, "signseq")
+    before = tree(folder)
+    (folder / "model.safetensors").unlink()  # as if it had been killed just before
+
+    train(run_config(), resume=True)
+
+    assert {path: before[path] for path in before if path.name != ".lock"} == {
+        path: content for path, content in tree(folder).items() if path.name != ".lock"
+    }
+    assert "the run is done already" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("processes", "accumulation", "is_refused"), [(2, 1, False), (1, 2, False), (2, 2, True)]
+)
+def test_what_one_process_accumulated_several_may_share(
+    run_config, folder, monkeypatch, processes, accumulation, is_refused
+):
+    """A checkpoint of two processes; the batches of a step must stay the same."""
+    last = folder / "checkpoint-24"
+    note_processes(last, 2)
+    monkeypatch.setenv("WORLD_SIZE", str(processes))
+    config = run_config(f"training.gradient_accumulation_steps={accumulation}")
+
+    if is_refused:
+        with pytest.raises(CheckpointError, match=r"gradient_accumulation_steps: 2 x 1 -> 2 x 2"):
+            check_run(config, resume=True)
+    else:
+        assert check_run(config, resume=True) == last
+
+
+def test_resuming_with_other_data_says_what_differs(run_config, folder):
+    path = folder / "checkpoint-24" / "data.json"
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps(facts | {"clips": 90, "texts": "others"}))
+    before = tree(folder)
+
+    with pytest.raises(CheckpointError, match=r"other data than data\.train_path") as raised:
+        train(run_config(), resume=True)
+
+    lines = [line for line in str(raised.value).splitlines() if line.startswith("  - ")]
+    assert lines == ["  - the number of clips (90 -> 96)", "  - the texts"]
+    assert tree(folder) == before
+
+
+def test_each_kind_of_change_to_the_data_is_told(prepared):
+    store = open_split(tiny_config(prepared).data, "train")
+    was = describe_data(store)
+    texts, frames = list(store.texts()), store.frames.copy()
+    frames[0] += 1
+
+    for name, change in {
+        "texts": {"texts": lambda: ["other", *texts[1:]]},
+        "frames": {"frames": frames},
+        "poses": {"mean": store.mean + 1},
+    }.items():
+        other = MagicMock(wraps=store, frames=store.frames, mean=store.mean, spread=store.spread)
+        other.__len__.return_value = len(store)
+        other.configure_mock(**change)
+        now = describe_data(other)
+        assert [key for key in was if was[key] != now[key]] == [name]
+
+
+# ------------------------------------------------------------------------------ two at once
+
+
+HOLD = "import sys, pathlib; from signseq.training.safety.run_lock import lock_run\n"
+HOLD += "with lock_run(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+
+
+@pytest.fixture
+def other_run(folder):
+    """Another process that writes into the folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("words", [{"resume": True}, {"overwrite": True}, {}])
+def test_two_runs_do_not_share_a_folder(run_config, folder, other_run, words):
+    before = tree(folder)
+
+    with pytest.raises(CheckpointError, match=rf"another run is.*process {other_run.pid} on"):
+        check_run(run_config(), **words)
+
+    assert tree(folder) == before
+
+
+def test_of_a_runs_processes_only_the_first_one_looks_for_other_runs(
+    folder, other_run, monkeypatch
+):
+    monkeypatch.setenv("RANK", "1")
+
+    check_unlocked(folder)
+
+
+def test_two_that_look_for_other_runs_do_not_take_each_other_for_one(folder):
+    look = "import fcntl, sys; file = open(sys.argv[1]); fcntl.lockf(file, fcntl.LOCK_SH); "
+    look += "print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", look, str(folder / LOCK)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        check_unlocked(folder)
+        other.stdin.close()
+
+
+def test_a_run_that_begins_meanwhile_is_seen_before_anything_is_changed(
+    run_config, folder, other_run, monkeypatch
+):
+    monkeypatch.setattr(run_folder, "check_unlocked", lambda folder: None)
+    before = tree(folder)
+
+    with pytest.raises(CheckpointError, match="another run is writing there"):
+        train(run_config(), overwrite=True)
+
+    assert tree(folder) == before
+
+
+def test_a_killed_run_holds_nothing_up(run_config, folder, other_run):
+    other_run.kill()
+    other_run.wait()
+
+    assert check_run(run_config(), resume=True) == folder / "checkpoint-24"
+
+
 # ------------------------------------------------------------------ before anything is loaded
 
 
@@ -145,6 +311,13 @@ def test_a_check_finds_mistakes_without_data(run_config, tmp_path, override, kin
 
     with pytest.raises(kind, match=message):
         check_run(run_config(*nowhere, override))
+
+
+def test_sharded_weights_are_not_compiled(run_config):
+    with pytest.raises(
+        ConfigError, match=r"training\.fsdp doesn't go together with training\.compil"
+    ):
+        check_run(run_config("training.fsdp=true", "training.compile=true"))
 
 
 def test_a_check_finds_a_run_and_writes_nothing(run_config, folder):
@@ -241,10 +414,22 @@ def test_other_faults_are_not_taken_for_a_full_disk(tmp_path, fault):
 def test_a_loss_that_is_no_number_stops_the_run(run_config, tmp_path):
     config = run_config("training.learning_rate=1e30", "training.max_grad_norm=0")
 
-    with pytest.raises(ModelError, match=r"Step \d+: the (training|validation) loss is (nan|inf)"):
+    with pytest.raises(
+        ModelError, match=r"Step \d+: the loss is (nan|inf) in the batch of 8 clips: train-"
+    ):
         train(config)
 
     assert not list((tmp_path / "run").glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize(
+    ("scores", "greater", "since"),
+    [([], True, 0), ([3], True, 0), ([3, 3], True, 1), ([1, 3, 2, 2], True, 2), ([3, 1], False, 0)],
+)
+def test_what_is_waited_for_is_something_better_than_all_before(scores, greater, since):
+    history = [{"eval_cer": score} for score in scores] + [{"loss": 1.0}]
+
+    assert evaluations_since_best(history, "eval_cer", greater_is_better=greater) == since
 
 
 def test_a_finite_loss_does_not_stop_a_run():

@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -6,8 +7,10 @@ from safetensors.torch import load_file
 
 from signseq.errors import ConfigError, DataError
 from signseq.metrics import score
+from signseq.model.ctc import CtcLoss
+from signseq.training import trainer as training_loop
+from signseq.training.building import build_trainer
 from signseq.training.run import build_parts, train
-from signseq.training.trainer import build_trainer
 from signseq.translation import Translator
 
 CLIPS = 96
@@ -152,6 +155,30 @@ def test_early_stopping_stops(run_config, tmp_path):
     )
 
     assert log(tmp_path / "run")[-1]["epoch"] == 3  # the first counts, two more are waited for
+
+
+def test_what_was_tried_before_training_is_no_part_of_the_logged_ctc_loss(run_config, tmp_path):
+    (tmp_path / "run").mkdir()
+    settings = ("data.val_path=null", "training.ctc_weight=0.3", "training.max_steps=1")
+    trainer = trainer_for(run_config(*settings, "training.hf={logging_steps: 1}"))
+    nothing = torch.tensor(1)
+    trainer.model.ctc_meter.add(CtcLoss(torch.tensor(float("nan")), nothing, 1, nothing))
+
+    trainer.train()
+
+    assert log(tmp_path / "run")[0]["ctc_loss"] > 0
+
+
+def test_only_the_first_process_computes_scores(run_config, monkeypatch):
+    trainer = trainer_for(run_config())
+    args = SimpleNamespace(process_index=1, world_size=2)
+    monkeypatch.setattr(trainer, "args", args)
+    monkeypatch.setattr(training_loop, "score", None)  # calling it would fail
+    monkeypatch.setattr(
+        torch.distributed, "broadcast_object_list", lambda told: told.__setitem__(0, {"cer": 1.0})
+    )
+
+    assert trainer._score(["a"]) == {"cer": 1.0}
 
 
 def test_nothing_else_logs_or_draws_bars(run_config):

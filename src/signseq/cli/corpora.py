@@ -1,4 +1,4 @@
-"""Verbs about data: corpus, split, stitch, inspect, prepare."""
+"""Verbs about data: corpus, split, stitch, pose, inspect, prepare."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from signseq.cli.app import ConfigArgument, Overrides, Workers, app
 
-__all__ = ["corpus", "inspect", "prepare", "split", "stitch"]
+__all__ = ["corpus", "inspect", "pose", "prepare", "split", "stitch"]
 
 
 @app.command()
@@ -129,6 +129,63 @@ def stitch(
 
 
 @app.command()
+def pose(
+    source: Annotated[
+        Path, typer.Argument(metavar="VIDEO|FOLDER", help="A video, or a folder of videos.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT", help="The folder for NAME.pose; folders inside as in FOLDER."
+        ),
+    ],
+    people: Annotated[
+        Literal["largest", "all"],
+        typer.Option(
+            help="Of several who are in view together: the largest, or all; the others go to NAME.person2.pose, ..."
+        ),
+    ] = "largest",
+    max_people: Annotated[
+        int | None, typer.Option(min=1, help="With --people all, how many at most.")
+    ] = None,
+    estimator: Annotated[
+        str, typer.Option(help="What finds the poses: mediapipe_holistic.")
+    ] = "mediapipe_holistic",
+    max_skipped: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of the videos that may be unusable; with more, the exit code is 1.",
+        ),
+    ] = 0.01,
+    workers: Workers = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Do all anew, also .pose files that were not made here."),
+    ] = False,
+) -> None:
+    """Find the poses of the people in videos, as .pose files; goes on where it was.
+
+    Reads mp4, mov, m4v, mkv, webm, avi, mpg, mpeg, wmv and gif. The frame rate is kept; a variable one becomes a
+    constant one. OUT/skipped.csv lists what can't be used and why. Needs: pip install 'signseq[video]'
+    """
+    from signseq.extraction.run import extract_poses
+
+    report = extract_poses(
+        source,
+        out,
+        people=people,
+        max_people=max_people,
+        estimator=estimator,
+        max_skipped=max_skipped,
+        workers=workers,
+        overwrite=overwrite,
+    )
+    typer.echo(report.describe())
+
+
+@app.command()
 def inspect(
     config: Annotated[
         Path,
@@ -164,9 +221,20 @@ def inspect(
 
 
 @app.command()
-def prepare(config: ConfigArgument, overrides: Overrides = None, workers: Workers = None) -> None:
+def prepare(
+    config: ConfigArgument,
+    overrides: Overrides = None,
+    workers: Workers = None,
+    engine: Annotated[
+        Literal["processes", "ray"],
+        typer.Option(
+            help="Where it is done: by processes of this machine, or on a Ray cluster (RAY_ADDRESS, or one that "
+            "was started on this machine, or a new one)."
+        ),
+    ] = "processes",
+) -> None:
     """Pack the poses of a corpus into a store; goes on where it was, and is instant when done."""
     from signseq.config import load_config
     from signseq.preparation import prepare
 
-    prepare(load_config(config, overrides or ()), workers=workers)
+    prepare(load_config(config, overrides or ()), workers=workers, engine=engine)

@@ -1,4 +1,4 @@
-"""Verbs about models: models, train, merge."""
+"""Verbs about models: models, train, sweep, merge, average."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from signseq.cli.app import Checkpoint, ConfigArgument, Overrides, TrustRemoteCo
 from signseq.console import speaks
 from signseq.errors import SignSeqError
 
-__all__ = ["merge", "models", "train"]
+__all__ = ["average", "merge", "models", "sweep", "train"]
 
 
 @app.command()
@@ -99,6 +99,29 @@ def train(
 
 
 @app.command()
+def sweep(
+    config: ConfigArgument,
+    overrides: Overrides = None,
+    workers: Annotated[
+        int,
+        typer.Option("--workers", "-j", min=1, help="Trials at once, each on a GPU of its own."),
+    ] = 1,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be tried; writes nothing.")
+    ] = False,
+) -> None:
+    """Try the settings of the config's section `sweep`; the same command goes on."""
+    from signseq.config import load_config
+    from signseq.sweeping import run
+
+    settings = load_config(config, overrides or ())
+    if dry:
+        typer.echo(run.describe_sweep(settings))
+    else:
+        typer.echo(run.sweep(settings, workers=workers).describe())
+
+
+@app.command()
 def merge(
     checkpoint: Checkpoint,
     out: Annotated[
@@ -111,3 +134,17 @@ def merge(
 
     folder = merge(checkpoint, out, trust_remote_code=trust_remote_code)
     typer.echo(f"The full checkpoint is in {folder}. Score it with: signseq evaluate {folder}")
+
+
+@app.command()
+def average(
+    checkpoints: Annotated[
+        list[Path], typer.Argument(metavar="CHECKPOINT...", help="Two or more of one run.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A folder that isn't there yet.")],
+) -> None:
+    """Write a checkpoint whose weights are the mean of several of one run."""
+    from signseq.averaging import average
+
+    folder = average(checkpoints, out)
+    typer.echo(f"The averaged checkpoint is in {folder}. Score it with: signseq evaluate {folder}")

@@ -1,4 +1,4 @@
-"""Verbs about what a model does: evaluate, translate; and demo, everything in a row."""
+"""Verbs about what a model does: evaluate, report, translate; and demo, everything in a row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from signseq.progress import track
 if TYPE_CHECKING:
     from signseq.translation import Translation
 
-__all__ = ["demo", "evaluate", "translate"]
+__all__ = ["demo", "evaluate", "report", "translate"]
 
 
 @app.command()
@@ -51,11 +51,18 @@ def evaluate(
     split: Annotated[str, typer.Option(help="test, val, or a name of data.other_paths.")] = "test",
     blind: Annotated[
         bool,
-        typer.Option("--blind/--no-blind", help="Score the baselines that can't see the poses."),
+        typer.Option("--blind/--no-blind", help="Score the controls; without, the model alone."),
     ] = True,
+    controls: Annotated[
+        str,
+        typer.Option(
+            help="quick, blind, all or none; or some of zeroed, shuffled, frequent, typical, reversed, hands, body, "
+            "face, separated by commas."
+        ),
+    ] = "quick",
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
-    """Score a checkpoint beside blind baselines; writes predictions.tsv and scores.json into its folder."""
+    """Score a checkpoint beside controls that hide poses; writes predictions.tsv and scores.json into its folder."""
     from signseq import evaluation
 
     result = evaluation.evaluate(
@@ -63,9 +70,51 @@ def evaluate(
         split=split,
         overrides=overrides or (),
         blind=blind,
+        controls=controls,
         trust_remote_code=trust_remote_code,
     )
     typer.echo(evaluation.format_scores(result))
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...",
+            help="Run folders that were evaluated, or tables of predictions; the first is the baseline.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
+    split: Annotated[str, typer.Option(help="Whose predictions, of run folders.")] = "test",
+    clips: Annotated[
+        int, typer.Option(min=1, help="How many to show: the best, the worst, some between.")
+    ] = 500,
+    n_best: Annotated[
+        int,
+        typer.Option(min=0, help="Outputs of each clip, and attention; 0 loads no checkpoint."),
+    ] = 3,
+    plots: Annotated[
+        Path | None,
+        typer.Option(help="A folder for plots as PNG and SVG; needs the extra plots."),
+    ] = None,
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Write one HTML page to look at: scores, controls, curves, and each clip with its skeleton."""
+    from signseq.reporting.run import report
+
+    page = report(
+        runs,
+        out=out,
+        split=split,
+        clips=clips,
+        n_best=n_best,
+        plots=plots,
+        trust_remote_code=trust_remote_code,
+    )
+    typer.echo(f"The report is in {page}.")
+    if plots is not None:
+        typer.echo(f"The plots are in {plots}.")
 
 
 @app.command()

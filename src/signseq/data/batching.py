@@ -1,7 +1,7 @@
-"""Batches: which clips go together, and how they become tensors.
+"""Batches: how clips become tensors, and which of them each process gets.
 
-Clips of similar length share a batch, so little is padded. The plan of an epoch is a function of
-(seed, epoch) alone; on N processes each takes every Nth batch of that one plan.
+The plan of an epoch (see `planning.py`) is a function of (seed, epoch) alone; on N processes each takes
+every Nth batch of that one plan.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, TypedDict, TypeVar, cast
+from typing import Any, NotRequired, TypedDict, TypeVar, cast
 
 import numpy as np
 import torch
@@ -17,25 +17,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from signseq.data.mixing import MixtureDraws, count_repetitions
+from signseq.data.planning import BatchSizes, ShardWindows, bucket_limits, plan_batches
+from signseq.data.prefetching import Prefetcher
 from signseq.data.store import PoseStore
-from signseq.errors import DataError
 from signseq.poses.augmentation import Augmentation
 
 __all__ = [
+    "BATCHES_AHEAD",
     "Batch",
     "BucketBatchSampler",
     "Clip",
     "ClipDataset",
     "TokenTexts",
     "collate",
-    "plan_batches",
 ]
 
-BUCKET_GROWTH = 1.1  # clips in a bucket differ in length by at most this factor
+BATCHES_AHEAD = 4  # that each worker process is asked for before they are trained on
 NO_LABEL = -100  # what the loss leaves out, by torch's convention
 
 Text = TypeVar("Text")
-Key = tuple[int, int]  # (epoch, clip): all that a clip's augmentation depends on, besides the seed
+# (epoch, clip): all that a clip's augmentation depends on, besides the seed; and how often the clip came
+# in the epoch before, if it did.
+Key = tuple[int, int] | tuple[int, int, int]
 
 
 class Batch(TypedDict):
@@ -45,36 +49,47 @@ class Batch(TypedDict):
         poses: float16 of shape (B, T, K, C + 1), zero where padded.
         attention_mask: int64 of shape (B, T), 1 for frames, 0 for padding.
         labels: int64 of shape (B, L), -100 where padded.
+        prompts: int64 of shape (B, P), -100 where padded; where clips have their own.
     """
 
     poses: Tensor
     attention_mask: Tensor
     labels: Tensor
+    prompts: NotRequired[Tensor]
 
 
 class Clip(TypedDict):
-    """One clip, ready for `collate`: packed poses (T, K, C + 1) and token ids (L,)."""
+    """One clip, ready for `collate`: packed poses (T, K, C + 1) and token ids (L,), (P,)."""
 
     poses: NDArray[np.float16]
     labels: NDArray[np.int32]
+    prompt: NotRequired[NDArray[np.int32]]
 
 
 def collate(clips: Sequence[Clip]) -> Batch:
     """Pad B clips to the longest of them."""
     frames = max(len(clip["poses"]) for clip in clips)
-    tokens = max(len(clip["labels"]) for clip in clips)
     poses = np.zeros((len(clips), frames, *clips[0]["poses"].shape[1:]), dtype=np.float16)
     mask = np.zeros((len(clips), frames), dtype=np.int64)
-    labels = np.full((len(clips), tokens), NO_LABEL, dtype=np.int64)
     for row, clip in enumerate(clips):
         poses[row, : len(clip["poses"])] = clip["poses"]
         mask[row, : len(clip["poses"])] = 1
-        labels[row, : len(clip["labels"])] = clip["labels"]
-    return {
+    batch: Batch = {
         "poses": torch.from_numpy(poses),
         "attention_mask": torch.from_numpy(mask),
-        "labels": torch.from_numpy(labels),
+        "labels": _pad([clip["labels"] for clip in clips]),
     }
+    if "prompt" in clips[0]:
+        batch["prompts"] = _pad([clip["prompt"] for clip in clips])
+    return batch
+
+
+def _pad(rows: Sequence[NDArray[np.int32]]) -> Tensor:
+    """Token ids (B, L), NO_LABEL where padded."""
+    padded = np.full((len(rows), max(map(len, rows))), NO_LABEL, dtype=np.int64)
+    for row, ids in enumerate(rows):
+        padded[row, : len(ids)] = ids
+    return torch.from_numpy(padded)
 
 
 class TokenTexts(Sequence[NDArray[np.int32]]):
@@ -115,6 +130,7 @@ class ClipDataset(Dataset[Clip]):
         max_frames: Longer clips are cut; applied after `step_frames`.
         augmentation: Random transforms; None for evaluation.
         seed: With the epoch and the clip's number it decides all randomness.
+        prompts: Token ids of what is said before each clip, where it is not the same for all.
     """
 
     def __init__(
@@ -126,6 +142,7 @@ class ClipDataset(Dataset[Clip]):
         max_frames: int | None = None,
         augmentation: Augmentation | None = None,
         seed: int = 0,
+        prompts: Sequence[NDArray[np.int32]] | None = None,
     ) -> None:
         self.store = store
         self.labels = labels
@@ -133,6 +150,7 @@ class ClipDataset(Dataset[Clip]):
         self.max_frames = max_frames
         self.augmentation = augmentation
         self.seed = seed
+        self.prompts = prompts
 
     def __len__(self) -> int:
         return len(self.store)
@@ -144,10 +162,10 @@ class ClipDataset(Dataset[Clip]):
         return np.minimum(lengths, self.max_frames) if self.max_frames else lengths
 
     def __getitem__(self, key: Key) -> Clip:
-        epoch, number = key
+        number = key[1]
         poses = self.store.clip(number)
         if self.augmentation is not None:
-            rng = np.random.default_rng((self.seed, epoch, number))
+            rng = np.random.default_rng((self.seed, *key))
             phase = int(rng.integers(min(self.step_frames, len(poses))))
             own = poses[phase :: self.step_frames][: self.max_frames].copy()  # not the store's
             names, normalize = self.store.recipe.names, self.store.recipe.normalize
@@ -156,88 +174,10 @@ class ClipDataset(Dataset[Clip]):
         else:
             poses = poses[:: self.step_frames][: self.max_frames]
         labels = np.empty(0, np.int32) if self.labels is None else self.labels[number]
-        return {"poses": poses, "labels": labels}
-
-
-def plan_batches(
-    lengths: NDArray[np.int64],
-    *,
-    batch_size: int | None = None,
-    frames_per_batch: int | None = None,
-    multiple: int = 1,
-    rng: np.random.Generator | None = None,
-) -> list[NDArray[np.int64]]:
-    """Divide clips into batches of similar length; each clip is in exactly one.
-
-    How many batches there are and how long each is depends on the lengths alone, not on `rng`, so
-    every epoch has the same number of steps.
-
-    Args:
-        lengths: Frames of each clip, (N,).
-        batch_size: Clips in a batch.
-        frames_per_batch: Or the most frames in a batch, counted with padding.
-        multiple: The number of batches becomes a multiple of this by halving batches; where there
-            are too few clips for that, by joining the shortest in pairs, even beyond `batch_size`.
-        rng: Shuffles clips of similar length, and the batches; None keeps them sorted.
-
-    Raises:
-        DataError: If a clip, or a pair, is over the budget, or there are fewer clips than `multiple`.
-    """
-    if len(lengths) < multiple:
-        raise DataError(
-            f"{len(lengths)} clips can't be shared by {multiple} processes and accumulation steps; use fewer."
-        )
-    longest = int(lengths.max())
-    if frames_per_batch is not None and longest > frames_per_batch:
-        raise DataError(
-            f"The longest clip has {longest} frames, training.frames_per_batch is {frames_per_batch}. "
-            f"Raise it to at least {longest}, or lower data.max_frames."
-        )
-    order = np.argsort(lengths, kind="stable")
-    bounds = np.empty(len(order), dtype=np.int64)  # the longest clip that may stand at each place
-    sizes: list[int] = []
-    for bucket in _buckets(lengths[order]):
-        bounds[bucket] = bound = int(lengths[order[bucket.stop - 1]])
-        size = batch_size or max(1, (frames_per_batch or bound) // bound)
-        sizes += [size] * ((bucket.stop - sum(sizes)) // size)
-        if rng is not None:
-            order[bucket] = rng.permutation(order[bucket])
-    left = len(order) - sum(sizes)
-    sizes = _fit_multiple([*sizes, left] if left else sizes, multiple)
-    ends = np.cumsum(sizes)
-    needed = int((sizes * bounds[ends - 1]).max())
-    if frames_per_batch is not None and needed > frames_per_batch:
-        raise DataError(
-            f"{len(order)} clips make a multiple of {multiple} batches (processes x accumulation) only in pairs of "
-            f"up to {needed} frames, training.frames_per_batch is {frames_per_batch}. Raise it to {needed}."
-        )
-    batches = np.split(order, ends[:-1])
-    if rng is not None:
-        rng.shuffle(batches)
-    return batches
-
-
-def _fit_multiple(sizes: list[int], multiple: int) -> list[int]:
-    """Change how many clips go into each batch so that the number of batches is a multiple."""
-    clips, wanted = sum(sizes), -(-len(sizes) // multiple) * multiple
-    if wanted > clips:  # too few even one by one: pair the first, which are the shortest
-        pairs = clips - (wanted - multiple)
-        return [2] * pairs + [1] * (clips - 2 * pairs)
-    while len(sizes) < wanted:
-        largest = max(range(len(sizes)), key=sizes.__getitem__)
-        size = sizes[largest]
-        sizes[largest : largest + 1] = [size - size // 2, size // 2]
-    return sizes
-
-
-def _buckets(sorted_lengths: NDArray[np.int64]) -> Iterator[slice]:
-    """Slices of sorted lengths in which the longest is at most BUCKET_GROWTH times the shortest."""
-    start = 0
-    while start < len(sorted_lengths):
-        limit = max(sorted_lengths[start] * BUCKET_GROWTH, sorted_lengths[start] + 1)
-        stop = int(np.searchsorted(sorted_lengths, limit, side="right"))
-        yield slice(start, stop)
-        start = stop
+        clip: Clip = {"poses": poses, "labels": labels}
+        if self.prompts is not None:
+            clip["prompt"] = self.prompts[number]
+        return clip
 
 
 class BucketBatchSampler(Sampler[list[Key]]):
@@ -252,6 +192,14 @@ class BucketBatchSampler(Sampler[list[Key]]):
         rank: This process's number.
         world_size: How many processes share the batches.
         accumulation: Batches per optimizer step and process.
+        windows: How `clips` are walked through where their store lies elsewhere.
+        prefetcher: Downloads what comes next; one process of each machine has it.
+        corpora: The corpus of each of `clips`, (N,), where several are mixed; see `MixtureDraws`.
+        temperature: How evenly they are.
+
+    Attributes:
+        done: How many batches of the epoch were trained on before; they are drawn and dropped.
+        is_last_epoch: Whether nothing comes after the epoch.
     """
 
     def __init__(
@@ -265,6 +213,10 @@ class BucketBatchSampler(Sampler[list[Key]]):
         rank: int = 0,
         world_size: int = 1,
         accumulation: int = 1,
+        windows: ShardWindows | None = None,
+        prefetcher: Prefetcher | None = None,
+        corpora: NDArray[np.int64] | None = None,
+        temperature: float = 1.0,
     ) -> None:
         self.clips = np.arange(len(lengths)) if clips is None else clips
         self.lengths = lengths[self.clips]
@@ -274,18 +226,44 @@ class BucketBatchSampler(Sampler[list[Key]]):
         self.rank = rank
         self.world_size = world_size
         self.multiple = world_size * accumulation
+        self.windows = windows
+        self.prefetcher = prefetcher
         self.epoch = 0
+        self.done = 0
+        self.is_last_epoch = False
+        self.draws: MixtureDraws | None = None
+        self._sizes: BatchSizes | None = None
+        if corpora is not None:
+            self._mix(corpora, temperature)
         self._count = len(self.plan(None)) // world_size
 
-    def plan(self, rng: np.random.Generator | None) -> list[NDArray[np.int64]]:
-        """The batches of all processes, as places in `clips`; see `plan_batches`."""
-        return plan_batches(
-            self.lengths,
+    def _mix(self, corpora: NDArray[np.int64], temperature: float) -> None:
+        limits = bucket_limits(self.lengths)
+        buckets = np.searchsorted(limits, self.lengths)
+        self.draws = MixtureDraws(corpora, buckets, temperature=temperature, seed=self.seed)
+        size, frames = self.batch_size, self.frames_per_batch
+        self._sizes = BatchSizes.of_draws(
+            limits, self.draws.most, batch_size=size, frames_per_batch=frames
+        )
+
+    def plan(self, epoch: int | None) -> list[NDArray[np.int64]]:
+        """The batches of all processes in an epoch, as places in `clips`; see `plan_batches`.
+
+        Args:
+            epoch: Its number; None gives batches in the order of their lengths, as for the first one.
+        """
+        rng = None if epoch is None else self._rng(epoch)
+        drawn = None if self.draws is None else self.draws.draw(epoch or 0)
+        plan = plan_batches(
+            self.lengths if drawn is None else self.lengths[drawn],
             batch_size=self.batch_size,
             frames_per_batch=self.frames_per_batch,
             multiple=self.multiple,
+            windows=self.windows.draw(rng) if self.windows else None,
+            sizes=self._sizes,
             rng=rng,
         )
+        return plan if drawn is None else [drawn[batch] for batch in plan]
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration goes through."""
@@ -295,6 +273,27 @@ class BucketBatchSampler(Sampler[list[Key]]):
         return self._count
 
     def __iter__(self) -> Iterator[list[Key]]:
-        plan = self.plan(np.random.default_rng((self.seed, self.epoch)))
-        for batch in plan[self.rank :: self.world_size]:
-            yield [(self.epoch, int(self.clips[i])) for i in batch]
+        plan = self.plan(self.epoch)
+        windows, follower = self.windows, self.prefetcher
+        if windows and follower:
+            following = [] if self.is_last_epoch else windows.walk(self._rng(self.epoch + 1))[:1]
+            follower.begin(windows.walk(self._rng(self.epoch)) + following)
+        again = self._repetitions(plan)[self.rank :: self.world_size]
+        for number, batch in enumerate(plan[self.rank :: self.world_size]):
+            if windows and follower and number >= self.done:
+                follower.reach(int(windows.shards[batch[0]]))
+            keys: list[Key] = [(self.epoch, int(self.clips[i])) for i in batch]
+            if again:
+                times = again[number].tolist()
+                keys = [(*key[:2], n) if n else key for key, n in zip(keys, times, strict=True)]
+            yield keys
+
+    def _repetitions(self, plan: list[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
+        """How often each clip stood in the plan before, batch by batch; empty where none stands twice."""
+        if self.draws is None:
+            return []
+        ends = np.cumsum([len(batch) for batch in plan])
+        return np.split(count_repetitions(np.concatenate(plan)), ends[:-1])
+
+    def _rng(self, epoch: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, epoch))

@@ -42,14 +42,14 @@ def diagnose_split(data: DataConfig, survey: Survey) -> Iterator[Finding]:
             "unreadable_table_or_store",
             problem,
             split,
-            "Mend it; signseq prepare CONFIG writes stores, and the embedded corpora.",
+            "Mend what is named. Stores, and embedded corpora, are written by signseq prepare CONFIG.",
         )
     if survey.store is None and survey.examples:
         yield Finding(
             "note",
             "sample",
-            f"There is no finished store; {share_of(survey.tried, len(survey.examples))} clips were read from their "
-            "files, and what is said of lengths, hands and people is of these.",
+            f"No finished store fits the config; {share_of(survey.tried, len(survey.examples))} clips were read from "
+            "their files, and what is said of lengths, hands and people is of these.",
             split,
             "signseq prepare CONFIG, then inspect again: then all clips are counted.",
         )

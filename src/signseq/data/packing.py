@@ -3,172 +3,207 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
-import signal
 import sys
-import threading
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing.connection import Connection
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from signseq.data.examples import Example
-from signseq.data.shards import ShardReport, faults_named, read_report, write_shard
+from signseq.data.processes import ProcessKilledError, run_tasks
+from signseq.data.scratch import try_to_lock
+from signseq.data.shard_reports import ShardReport, shard_files, shard_name
+from signseq.data.shards import faults_named, write_shard
+from signseq.data.storage import LocalFolder, RemoteFolder, StoreFolder
 from signseq.errors import DataError
 from signseq.poses.transforms import PoseRecipe
 from signseq.progress import track
 
-__all__ = ["LOCK", "lock_store", "pack_shards"]
+__all__ = [
+    "LOCK",
+    "RESTARTS",
+    "ShardTask",
+    "list_tasks",
+    "lock_store",
+    "pack_shards",
+    "put_in_order",
+    "refuse_memory",
+    "write_task",
+]
 
 logger = logging.getLogger(__name__)
 LOCK = ".lock"  # in the folder of each split
 # Forked processes start at once and need no main guard; elsewhere the system's own way is the safe one.
 START_METHOD = "fork" if sys.platform == "linux" else None
-WATCH_SECONDS = 0.2  # between a worker's looks at whether it is still wanted
+RESTARTS = 2  # of a shard whose process is killed; where memory runs out, more would not help
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """One shard to be written.
+
+    Attributes:
+        number: The shard's.
+        examples: Its clips.
+        there: The files of it that are there already, and their sizes.
+    """
+
+    number: int
+    examples: Sequence[Example]
+    there: Mapping[str, int]
 
 
 @contextmanager
-def lock_store(folder: Path) -> Iterator[None]:
+def lock_store(folder: StoreFolder) -> Iterator[None]:
     """Keep every other run out of a folder; ends with this process and its workers, however they end.
+
+    Remote places have no locks. Two runs of one config write the same bytes there, so neither spoils the
+    other; two of different configs must not go to one place, and the next run mends what they did.
 
     Raises:
         DataError: If another run is in it, or it can't be written.
     """
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
+    if not isinstance(folder, LocalFolder):
         yield
         return
     with faults_named(folder):
-        file = (folder / LOCK).open("a")
+        folder.path.mkdir(parents=True, exist_ok=True)
+        file = (folder.path / LOCK).open("a")
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as fault:
+            is_ours = try_to_lock(file)
+        except (ImportError, OSError) as fault:  # Windows, and some network file systems
+            logger.debug("%s: no lock (%s)", folder, fault)
+            is_ours = True
+        if not is_ours:
             raise DataError(
                 f"{folder}: another `signseq prepare` is writing this store. Wait until it is done, or stop it; "
                 "then run this one again."
-            ) from fault
-        except OSError as fault:  # some network file systems
-            logger.debug("%s: no lock (%s)", folder, fault)
+            )
         yield
 
 
+def list_tasks(
+    folder: StoreFolder, chunks: Iterable[Sequence[Example]], *, count: int
+) -> Iterator[ShardTask]:
+    """The shards to write, one after another; the folder is looked at once.
+
+    Raises:
+        DataError: If there are more than `count`.
+    """
+    with faults_named(folder):
+        there = folder.sizes()
+    for number, chunk in enumerate(chunks):
+        if number == count:
+            raise _other_number(folder, count, f"at least {count + 1}")
+        names = shard_files(number).values()
+        yield ShardTask(number, chunk, {name: there[name] for name in names if name in there})
+
+
 def pack_shards(
-    folder: Path,
+    folder: StoreFolder,
     chunks: Iterable[Sequence[Example]],
     recipe: PoseRecipe,
     *,
-    count: int,
+    digests: Sequence[str],
     workers: int,
     label: str,
 ) -> list[ShardReport]:
-    """Write the shards in parallel; at most two per worker are read ahead, so memory stays flat.
+    """Write the shards in parallel; one per worker is read at a time, so memory stays flat.
 
     Args:
         folder: The split's folder in the store.
         chunks: The examples of each shard.
         recipe: How poses are made ready.
-        count: How many shards there will be.
+        digests: Identify the shards, of which only how many there are matters here.
         workers: Processes to use.
         label: What the progress is called.
 
     Raises:
-        DataError: If a shard can't be written, or a process was ended from outside.
+        DataError: If a shard can't be written, its process was ended from outside again and again, or the
+            chunks are not as many as the digests.
     """
-    tasks = enumerate(chunks)
-    if workers == 1 or count == 1:
-        done = (write_shard(folder, number, chunk, recipe) for number, chunk in tasks)
-        return list(track(done, total=count, label=label, unit="shard"))
-
-    def run(pool: ProcessPoolExecutor) -> Iterator[ShardReport]:
-        running: deque[Future[int]] = deque()
-        for number, chunk in tasks:
-            running.append(pool.submit(_write_shard, folder, number, chunk, recipe))
-            if len(running) >= 2 * workers:
-                yield _report_of(folder, running.popleft().result())
-        while running:
-            yield _report_of(folder, running.popleft().result())
-
-    try:
-        with _open_pool(min(workers, count)) as pool:
-            return list(track(run(pool), total=count, label=label, unit="shard"))
-    except BrokenProcessPool as fault:
-        guard = (
-            ""
-            if START_METHOD == "fork"
-            else " If a script of yours called this, call it below `if __name__ == '__main__':`, or with workers=1."
-        )
-        raise DataError(
-            f"{folder}: a process was killed while it packed poses; perhaps memory ran out. "
-            f"Run it again with fewer workers; what is packed is kept.{guard}"
-        ) from fault
-
-
-def _write_shard(folder: Path, number: int, examples: Sequence[Example], recipe: PoseRecipe) -> int:
-    """Write a shard and return its number alone, its report being beside it.
-
-    A pipe takes something so small at once. Of a report it may take half, and if its sender is
-    killed then, the pool waits for the other half for ever.
-    """
-    write_shard(folder, number, examples, recipe)
-    return number
-
-
-def _report_of(folder: Path, number: int) -> ShardReport:
-    path = folder / f"shard-{number:05d}.json"
-    report = read_report(path)
-    if report is None:
-        raise DataError(
-            f"{path}: the shard was changed or removed while the store was being written. Run the same command again."
-        )
-    return report
-
-
-@contextmanager
-def _open_pool(size: int) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes; after a fault they stop at once, in the middle of their shards."""
-    context = multiprocessing.get_context(START_METHOD)
-    # Nobody reads the word to stop, so all see it; an Event would wait for workers that were killed.
-    stop, say_stop = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(
-        size, mp_context=context, initializer=_start_worker, initargs=(os.getpid(), stop)
-    )
-    with stop, say_stop:
+    count = len(digests)
+    tasks = list_tasks(folder, chunks, count=count)
+    with ExitStack() as stack:
+        with faults_named(folder):
+            scratch = stack.enter_context(folder.scratch())
+        work = partial(write_task, folder=folder, recipe=recipe, scratch=scratch)
+        if workers == 1 or count == 1:
+            done_alone = track(map(work, tasks), total=count, label=label, unit="shard")
+            return put_in_order(dict(enumerate(done_alone)), count=count, folder=folder)
+        refuse_memory(folder, advice="Use one process (--workers 1)")
         try:
-            yield pool
-        except BaseException:
-            with _ctrl_c_ignored():  # a second one would leave workers that nobody waits for
-                say_stop.send_bytes(b"stop")
-                pool.shutdown(cancel_futures=True)
-            raise
-        pool.shutdown()
+            with closing(
+                run_tasks(
+                    work,
+                    tasks,
+                    workers=min(workers, count),
+                    start_method=START_METHOD,
+                    restarts=RESTARTS,
+                )
+            ) as done:
+                reports = dict(track(done, total=count, label=label, unit="shard"))
+        except ProcessKilledError as fault:
+            raise _name_killed(folder, fault) from fault
+    return put_in_order(reports, count=count, folder=folder)
 
 
-@contextmanager
-def _ctrl_c_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does, and only it gets Ctrl-C
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+def put_in_order(
+    reports: Mapping[int, ShardReport], *, count: int, folder: StoreFolder
+) -> list[ShardReport]:
+    """The reports of all shards in their order.
+
+    Raises:
+        DataError: If they are not those of so many shards.
+    """
+    if reports.keys() != set(range(count)):
+        raise _other_number(folder, count, str(len(reports)))
+    return [reports[number] for number in range(count)]
 
 
-def _start_worker(parent: int, stop: Connection) -> None:
-    # Whose child it is, it is told: one killed just now has left it to another already.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_end_with, args=(parent, stop), daemon=True).start()
+def _other_number(folder: StoreFolder, count: int, found: str) -> DataError:
+    return DataError(
+        f"{folder}: expected {count} shards, and there are {found}; the table was changed while it was packed. "
+        "Run the same command again; what is packed is kept."
+    )
 
 
-def _end_with(parent: int, stop: Connection) -> None:
-    """A pool's processes outlive a killed parent, and would keep its lock."""
-    while os.getppid() == parent and not stop.poll(WATCH_SECONDS):
-        pass
-    os._exit(1)
+def refuse_memory(folder: StoreFolder, *, advice: str) -> None:
+    """Refuse a place that is another one in each process.
+
+    Args:
+        folder: The split's folder in the store.
+        advice: What to do instead.
+
+    Raises:
+        DataError: If it is one.
+    """
+    if isinstance(folder, RemoteFolder) and folder.is_of_one_process:
+        raise DataError(
+            f"{folder}: each process has a memory of its own, so several can't write one store there. "
+            f"{advice}, or choose another `data.store`."
+        )
+
+
+def write_task(
+    task: ShardTask, *, folder: StoreFolder, recipe: PoseRecipe, scratch: Path | None
+) -> ShardReport:
+    """Write one shard; see `write_shard`."""
+    return write_shard(
+        folder, task.number, task.examples, recipe, scratch=scratch, there=task.there
+    )
+
+
+def _name_killed(folder: StoreFolder, fault: ProcessKilledError) -> DataError:
+    shard = "" if fault.task is None else f"/{shard_name(fault.task)}"
+    guard = (
+        ""
+        if START_METHOD == "fork"
+        else " If a script of yours called this, call it below `if __name__ == '__main__':`, or with workers=1."
+    )
+    return DataError(
+        f"{folder}{shard}: a process was killed while it packed poses; perhaps memory ran out. "
+        f"Run it again with fewer workers; what is packed is kept.{guard}"
+    )

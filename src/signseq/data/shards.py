@@ -1,6 +1,6 @@
 """Writing a store, shard by shard; `store.py` describes the files and reads them.
 
-Each shard is written aside and renamed, and knows a digest of its settings, rows and files. So a
+Each shard is written aside and taken over whole, and knows a digest of its settings, rows and files. So a
 killed run goes on with the shards it has, and a changed file rebuilds only its shard.
 """
 
@@ -10,9 +10,9 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,69 +20,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signseq.data.examples import Example
+from signseq.data.shard_reports import (
+    ShardReport,
+    index_of,
+    merge_reports,
+    pack_report,
+    read_report,
+    shard_files,
+    shard_name,
+    total_facts,
+)
 from signseq.data.statistics import count_unusable, mean_and_spread, sum_up
-from signseq.data.store import FORMAT, INDEX
-from signseq.errors import DataError, PoseError
+from signseq.data.storage import StoreFolder, as_folder
+from signseq.data.store import FORMAT, INDEX, INDEX_NAME
+from signseq.errors import DataError, PoseAccessError, PoseError
 from signseq.poses.sources.opening import open_poses, stamp_poses
 from signseq.poses.transforms import PoseRecipe
 
 __all__ = [
     "CLIPS_PER_SHARD",
-    "ShardReport",
     "faults_named",
     "finish_store",
-    "merge_reports",
-    "read_report",
     "remove_leftovers",
     "shard_digest",
-    "store_digest",
     "write_shard",
     "write_skipped",
 ]
 
 CLIPS_PER_SHARD = 256  # a killed run loses at most this many clips a process
+TRIED_AGAIN = " The next `signseq prepare` tries it again."
 WRITTEN_AT_ONCE = 1 << 20  # bytes, some ten clips: calling the system for each takes longer
-SUMMED = (
-    *("clips", "frames", "seconds", "several_people", "missing_frames", "ends_outside"),
-    *("without_hands", "unusable_points"),
-)
-
-
-@dataclass
-class ShardReport:
-    """What became of the examples of one shard, or of all shards together.
-
-    Attributes:
-        digest: Identifies settings, rows and files.
-        clips: How many were packed.
-        frames: How many frames they have.
-        seconds: How long they last.
-        skipped: (uid, file, reason) of those that were not packed.
-        several_people: Clips with more than one person; the most visible one was taken.
-        missing_frames: Frames whose own file is not there, treated as showing nobody.
-        ends_outside: Clips whose table ends them more than a second after their file ends.
-        without_hands: Clips in which no hand is ever visible.
-        unusable_points: Points with NaN, infinite or absurd coordinates, treated as missing.
-        estimators: Clips of each family of pose estimators, where known.
-        sums: Count, sum and sum of squares of the visible points, (3, K, C).
-    """
-
-    digest: str = ""
-    clips: int = 0
-    frames: int = 0
-    seconds: float = 0.0
-    skipped: list[tuple[str, str, str]] = field(default_factory=list)
-    several_people: int = 0
-    missing_frames: int = 0
-    ends_outside: int = 0
-    without_hands: int = 0
-    unusable_points: int = 0
-    estimators: dict[str, int] = field(default_factory=dict)
-    sums: Any = None
 
 
 @contextmanager
-def faults_named(place: Path) -> Iterator[None]:
+def faults_named(place: object) -> Iterator[None]:
     """Turn what the system says of a file that can't be written into a DataError."""
     try:
         yield
@@ -106,44 +77,84 @@ def shard_digest(examples: Sequence[Example], recipe: PoseRecipe) -> str:
 
 
 def write_shard(
-    folder: Path, number: int, examples: Sequence[Example], recipe: PoseRecipe
+    place: StoreFolder | Path,
+    number: int,
+    examples: Sequence[Example],
+    recipe: PoseRecipe,
+    *,
+    scratch: Path | None = None,
+    there: Mapping[str, int] | None = None,
 ) -> ShardReport:
     """Pack examples into one shard; keep it as it is where the same one is already there.
 
-    An example that can't be packed is listed with its reason, never an error.
+    An example that can't be packed is listed with its reason, never an error. Where that may pass (a file
+    that the system didn't give), the digest is another one, so that the next run writes the shard again.
+
+    Args:
+        place: The split's folder in the store.
+        number: The shard's.
+        examples: Its clips.
+        recipe: How poses are made ready.
+        scratch: A folder to write in, as `place.scratch()` gives it; None means one for this shard.
+        there: The files of the folder and their sizes, where the caller has looked; only those of this shard
+            matter.
 
     Raises:
         DataError: If the shard can't be written.
     """
-    stem = folder / f"shard-{number:05d}"
-    digest = shard_digest(examples, recipe)
-    finished = read_report(stem.with_suffix(".json"))
-    if finished is not None and finished.digest == digest:
-        return finished
-    report = ShardReport(digest=digest, sums=np.zeros((3, len(recipe.names), recipe.dimensions)))
-    poses, lines = (stem.with_suffix(f"{suffix}.part") for suffix in (".poses", ".jsonl"))
-    with faults_named(stem):
-        # First, or a kill between the next renames leaves new poses under the old digest.
-        stem.with_suffix(".json").unlink(missing_ok=True)
-        with (
-            poses.open("wb", WRITTEN_AT_ONCE) as pose_file,
-            lines.open("w", encoding="utf-8") as line_file,
-        ):
-            for example in examples:
-                try:
-                    packed, seconds = _pack(example, recipe, report)
-                except PoseError as fault:
-                    report.skipped.append((example.id, example.place, str(fault)))
-                    continue
-                pose_file.write(packed.data)
-                line_file.write(
-                    json.dumps(_facts(example, len(packed), seconds), ensure_ascii=False) + "\n"
-                )
-        poses.replace(stem.with_suffix(".poses"))
-        lines.replace(stem.with_suffix(".jsonl"))
-        text = json.dumps(asdict(report) | {"sums": report.sums.tolist()}, ensure_ascii=False)
-        _write_aside(stem.with_suffix(".json"), text)
+    folder, names = as_folder(place), shard_files(number)
+    with faults_named(f"{folder}/{shard_name(number)}"), ExitStack() as stack:
+        there = folder.sizes() if there is None else there
+        digest = shard_digest(examples, recipe)
+        finished = read_report(folder, number, there)
+        if finished is not None and finished.digest == digest:
+            return finished
+        # First, or a kill between the next steps leaves new poses under the old digest.
+        if names[".json"] in there:
+            folder.remove(names[".json"])
+        scratch = stack.enter_context(folder.scratch()) if scratch is None else scratch
+        poses, lines = (scratch / f"{names[suffix]}.part" for suffix in (".poses", ".jsonl"))
+        report = _write_clips(examples, recipe, poses=poses, lines=lines)
+        report.digest = _mark(digest, report)
+        folder.take(poses, names[".poses"])
+        folder.take(lines, names[".jsonl"])
+        folder.write(names[".json"], pack_report(report))
     return report
+
+
+def _write_clips(
+    examples: Sequence[Example], recipe: PoseRecipe, *, poses: Path, lines: Path
+) -> ShardReport:
+    report = ShardReport(sums=np.zeros((3, len(recipe.names), recipe.dimensions)))
+    lengths = []
+    with poses.open("wb", WRITTEN_AT_ONCE) as pose_file, lines.open("wb") as line_file:
+        for example in examples:
+            try:
+                packed, seconds = _pack(example, recipe, report)
+            except PoseError as fault:
+                report.skipped.append((example.id, example.place, _reason(fault)))
+                continue
+            facts = json.dumps(_facts(example, len(packed), seconds), ensure_ascii=False)
+            line = f"{facts}\n".encode()
+            pose_file.write(packed.data)
+            line_file.write(line)
+            lengths.append((len(packed), len(line)))
+    report.lengths = np.array(lengths, dtype=np.int64).reshape(-1, 2)
+    return report
+
+
+def _reason(fault: PoseError) -> str:
+    return f"{fault}{TRIED_AGAIN}" if isinstance(fault, PoseAccessError) else str(fault)
+
+
+def _mark(digest: str, report: ShardReport) -> str:
+    """A shard's digest; another than what was asked for where the next run is to write it again.
+
+    Size and time of a file don't tell that it could not be read. By the uids, as what is kept of a store
+    elsewhere goes by its digest.
+    """
+    waiting = [uid for uid, _, reason in report.skipped if reason.endswith(TRIED_AGAIN)]
+    return hashlib.sha256(json.dumps([digest, waiting]).encode()).hexdigest() if waiting else digest
 
 
 def _pack(
@@ -159,7 +170,7 @@ def _pack(
     raw = recipe.read(file)
     packed = recipe.pack(raw)
     sums = sum_up(packed)
-    hands = [i for i, name in enumerate(recipe.names) if "_HAND_" in name]
+    hands = _hands(recipe.names)
     report.sums += sums
     if raw.estimator is not None:
         report.estimators[raw.estimator] = report.estimators.get(raw.estimator, 0) + 1
@@ -172,6 +183,11 @@ def _pack(
     report.without_hands += bool(hands) and not sums[0, hands].any()
     report.unusable_points += count_unusable(raw)
     return packed, raw.seconds
+
+
+@lru_cache(maxsize=32)
+def _hands(names: tuple[str, ...]) -> list[int]:
+    return [i for i, name in enumerate(names) if "_HAND_" in name]
 
 
 def _facts(example: Example, frames: int, seconds: float) -> dict[str, Any]:
@@ -187,110 +203,76 @@ def _facts(example: Example, frames: int, seconds: float) -> dict[str, Any]:
     return facts | {name: value for name, value in others.items() if value is not None}
 
 
-def read_report(path: Path) -> ShardReport | None:
-    """What a shard's `.json` says; None where the shard is not there, or not whole."""
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        report = ShardReport(**facts)
-        report.sums = np.array(report.sums)
-        report.skipped = [(uid, file, reason) for uid, file, reason in report.skipped]
-        _, points, dimensions = report.sums.shape
-        size = path.with_suffix(".poses").stat().st_size
-        lines = path.with_suffix(".jsonl").read_bytes().count(b"\n")
-    except (OSError, ValueError, TypeError):
-        return None
-    is_whole = size == report.frames * points * (dimensions + 1) * 2 and lines == report.clips
-    return report if is_whole else None
-
-
-def _write_aside(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.part")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
-def write_skipped(folder: Path, skipped: Sequence[tuple[str, str, str]]) -> Path:
-    """Write `skipped.csv`: uid, file and reason; returns its path."""
-    path = folder / "skipped.csv"
+def write_skipped(folder: StoreFolder, skipped: Sequence[tuple[str, str, str]]) -> str:
+    """Write `skipped.csv`: uid, file and reason; returns where it is."""
+    place = f"{folder}/skipped.csv"
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("uid", "file", "reason"))
     writer.writerows(skipped)
-    with faults_named(path):
-        _write_aside(path, text.getvalue())
-    return path
+    with faults_named(place):
+        folder.write("skipped.csv", text.getvalue().encode())
+    return place
 
 
-def store_digest(digests: Sequence[str]) -> str:
-    """Identify a store by the digests of its shards."""
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
-
-
-def remove_leftovers(folder: Path, *, shards: int) -> None:
+def remove_leftovers(folder: StoreFolder, *, shards: int) -> None:
     """Remove what a killed run, and the shards that an earlier, longer table, left behind."""
     with faults_named(folder):
-        for path in folder.glob("*.part"):
-            path.unlink()
-        for path in folder.glob(f"shard-{'[0-9]' * 5}.*"):
-            if int(path.name[6:11]) >= shards:
-                path.unlink()
-
-
-def merge_reports(reports: Sequence[ShardReport]) -> ShardReport:
-    """Add the reports of shards up, in their order."""
-    total = ShardReport(digest=store_digest([report.digest for report in reports]))
-    for report in reports:
-        total.sums = report.sums if total.sums is None else total.sums + report.sums
-        total.skipped += report.skipped
-        for estimator, clips in report.estimators.items():
-            total.estimators[estimator] = total.estimators.get(estimator, 0) + clips
-        for name in SUMMED:
-            setattr(total, name, getattr(total, name) + getattr(report, name))
-    return total
+        for name in folder.sizes():
+            number = name[6:11] if name.startswith("shard-") else ""
+            if name.endswith(".part") or (number.isdecimal() and int(number) >= shards):
+                folder.remove(name)
 
 
 def finish_store(
-    folder: Path, reports: Sequence[ShardReport], recipe: PoseRecipe, *, rows: str
+    place: StoreFolder | Path,
+    reports: Sequence[ShardReport],
+    recipe: PoseRecipe,
+    *,
+    rows: str,
+    table: str | None = None,
 ) -> None:
     """Write the index, and last `store.json`, which makes the store whole.
 
     Args:
-        folder: The split's folder in the store.
+        place: The split's folder in the store.
         reports: What became of each shard.
         recipe: How the poses were made ready.
         rows: Identifies the rows of the table that the store was made of.
+        table: Identifies the table's files, and how they were read, where that alone tells the rows.
 
     Raises:
-        DataError: If they can't be written.
+        DataError: If they can't be written, or a shard is not there any more.
     """
-    total = merge_reports(reports)
+    folder, total = as_folder(place), merge_reports(reports)
     mean, spread = mean_and_spread(total.sums)
     with faults_named(folder):
-        index = np.concatenate([_index_shard(folder, number) for number in range(len(reports))])
-        partial = folder / "index.npy.part"
-        with partial.open("wb") as file:
-            np.save(file, index)
-        partial.replace(folder / "index.npy")
+        _check_shards(folder, reports)
+        content = io.BytesIO()
+        np.save(content, index_of(reports, INDEX))
+        folder.write(INDEX_NAME, content.getvalue())
         facts = {
             "format": FORMAT,
             "recipe": recipe.facts(),
             "keypoints": recipe.names,
             "digest": total.digest,
             "rows": rows,
+            "table": table,
             "shards": len(reports),
-            "report": asdict(replace(total, sums=None)),
+            "report": total_facts(total),
             "mean": mean.tolist(),
             "spread": spread.tolist(),
         }
-        _write_aside(folder / "store.json", json.dumps(facts))
+        folder.write("store.json", json.dumps(facts).encode())
 
 
-def _index_shard(folder: Path, number: int) -> NDArray[Any]:
-    rows, offset, line_start = [], 0, 0
-    with (folder / f"shard-{number:05d}.jsonl").open("rb") as file:
-        for line in file:
-            frames = json.loads(line)["frames"]
-            rows.append((frames, number, offset, line_start))
-            offset += frames
-            line_start += len(line)
-    return np.array(rows, dtype=INDEX)
+def _check_shards(folder: StoreFolder, reports: Sequence[ShardReport]) -> None:
+    there = folder.sizes()
+    for number, report in enumerate(reports):
+        for suffix, size in report.sizes.items():
+            name = shard_files(number)[suffix]
+            if there.get(name) != size:
+                raise DataError(
+                    f"{folder}/{name}: the shard was changed or removed while the store was being written. "
+                    "Run the same command again."
+                )

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from signseq.errors import DataError, MissingExtraError
+from signseq.data.scratch import make_scratch
+from signseq.errors import DataError, MissingExtraError, SignSeqError
 
 __all__ = ["LocalFolder", "RemoteFolder", "StoreFolder", "as_folder", "open_folder"]
 
+R = TypeVar("R")
 # The package that fsspec needs for a place, and the extra of ours that installs it.
 EXTRAS = {
     "s3": ("s3fs", "s3"),
@@ -22,10 +25,18 @@ EXTRAS = {
     "gs": ("gcsfs", "gs"),
     "gcs": ("gcsfs", "gs"),
 }
+# They have no folders but as parts of names; asked to make one, some would make a bucket.
+WITHOUT_FOLDERS = {*EXTRAS, "hf", "abfs", "abfss", "az", "memory"}
+ONE_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")  # not a drive of Windows, C:/
+WAITS = (0.5, 2.0, 5.0)  # seconds before a place that failed is tried again
 
 
 class StoreFolder(Protocol):
-    """The files of one split's store. A file is there whole or not at all; it is never changed in place."""
+    """The files of one split's store; a file is never changed in place.
+
+    Folders and object stores show a file whole or not at all. Other places (`file://`, `sftp://`) may keep half
+    of one where a run is killed. That does no harm: a shard's `.json`, written last, tells the sizes of its files.
+    """
 
     def read(self, name: str) -> bytes:
         """A small file.
@@ -53,8 +64,8 @@ class StoreFolder(Protocol):
             FileNotFoundError: If it is not there.
         """
 
-    def scratch(self) -> Any:
-        """A folder of this machine to write files in before they are taken over; a context manager."""
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A folder of this machine to write files in before they are taken over; makes this one, if need be."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,7 @@ class LocalFolder:
 
 @dataclass(frozen=True)
 class RemoteFolder:
-    """A place that fsspec knows; one write is one upload, which such places make visible at its end.
+    """A place that fsspec knows; one write is one upload, which object stores make visible at its end.
 
     Attributes:
         url: Where it is, e.g. `s3://bucket/stores/isign/train`.
@@ -123,16 +134,26 @@ class RemoteFolder:
         # Asked for anew each time, as fsspec keeps them itself: one per process, also after a fork.
         import fsspec
 
-        protocol = self.url.partition("://")[0]
         try:
             return fsspec.core.url_to_fs(self.url)[0]
         except ImportError as fault:
-            package, extra = EXTRAS.get(protocol, (protocol, protocol))
+            if self._protocol not in EXTRAS:
+                raise DataError(f"{self.url}: {fault}.") from fault
+            package, extra = EXTRAS[self._protocol]
             raise MissingExtraError(
-                package=package, extra=extra, purpose=f"a store at {self.url}"
+                package=package, extra=extra, purpose=f"A store at {self.url}"
             ) from fault
         except ValueError as fault:
-            raise DataError(f"data.store = {self.url}: no such kind of place ({fault}).") from fault
+            raise DataError(f"{self.url}: no such kind of place ({fault}).") from fault
+
+    @property
+    def _protocol(self) -> str:
+        return self.url.partition("://")[0]
+
+    @property
+    def is_of_one_process(self) -> bool:
+        """Whether other processes would see another, empty place."""
+        return self._protocol == "memory"
 
     @cached_property
     def _root(self) -> str:
@@ -143,25 +164,60 @@ class RemoteFolder:
     def _place(self, name: str) -> str:
         return f"{self._root}/{name}"
 
+    def _try(self, action: Callable[[Any], R]) -> R:
+        """Do something with the place, more than once if it fails.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            DataError: If it can't be done; each kind of place has errors of its own.
+        """
+        for wait in (*WAITS, None):
+            try:
+                return action(self._files)
+            except (FileNotFoundError, SignSeqError):
+                raise
+            except Exception as fault:
+                may_pass = isinstance(fault, OSError) and not isinstance(fault, PermissionError)
+                if wait is None or not may_pass:
+                    raise DataError(
+                        f"{self.url}: can't be reached, read or written ({type(fault).__name__}: {fault}). See whether "
+                        "the name is right, the network is there, and your credentials allow it; then run the "
+                        "same command again."
+                    ) from fault
+                time.sleep(wait)
+        raise AssertionError("the last round ends in a return or an error")
+
+    def _try_to_write(self, action: Callable[[Any], R]) -> R:
+        try:
+            return self._try(action)
+        except FileNotFoundError as fault:
+            raise DataError(
+                f"{self.url}: there is no such bucket or folder ({fault}). Make it first, or choose another "
+                "`data.store`."
+            ) from fault
+
     def read(self, name: str) -> bytes:
         """See `StoreFolder`."""
-        return bytes(self._files.cat_file(self._place(name)))
+        return bytes(self._try(lambda files: files.cat_file(self._place(name))))
 
     def write(self, name: str, content: bytes) -> None:
         """See `StoreFolder`."""
-        self._files.pipe_file(self._place(name), content)
+        self._try_to_write(lambda files: files.pipe_file(self._place(name), content))
 
     def take(self, path: Path, name: str) -> None:
         """See `StoreFolder`."""
-        self._files.put_file(str(path), self._place(name))
+        self._try_to_write(lambda files: files.put_file(str(path), self._place(name)))
         path.unlink()
 
     def sizes(self) -> dict[str, int]:
         """See `StoreFolder`."""
-        files = self._files
-        files.invalidate_cache(self._root)  # else what others wrote meanwhile is not seen
+
+        def list_files(files: Any) -> Any:
+            files.invalidate_cache(self._root)  # else what others wrote meanwhile is not seen
+            return files.ls(self._root, detail=True)
+
         try:
-            found = files.ls(self._root, detail=True)
+            found = self._try(list_files)
         except FileNotFoundError:
             return {}
         return {
@@ -173,26 +229,49 @@ class RemoteFolder:
     def remove(self, name: str) -> None:
         """See `StoreFolder`."""
         try:
-            self._files.rm_file(self._place(name))
+            self._try(lambda files: files.rm_file(self._place(name)))
         except FileNotFoundError:
             return
 
     def fetch(self, name: str, path: Path) -> None:
         """See `StoreFolder`."""
-        self._files.get_file(self._place(name), str(path))
+        self._try(lambda files: files.get_file(self._place(name), str(path)))
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """See `StoreFolder`."""
-        with tempfile.TemporaryDirectory(prefix="signseq-") as folder:
-            yield Path(folder)
+        if self._protocol not in WITHOUT_FOLDERS:
+            self._try(lambda files: files.makedirs(self._root, exist_ok=True))
+        with make_scratch() as folder:
+            yield folder
 
 
 def as_folder(place: StoreFolder | Path | str) -> StoreFolder:
-    """The folder at a path or a URL; it need not be there yet."""
+    """The folder at a path or a URL; it need not be there yet.
+
+    Raises:
+        DataError: If it is half a URL, which would become a folder of this machine with an odd name.
+    """
+    if not isinstance(place, str | Path):
+        return place
     if isinstance(place, str) and "://" in place:
+        protocol, _, name = place.partition("://")
+        if not name.strip("/") or (protocol in EXTRAS and name.startswith("/")):
+            raise DataError(
+                f"{place}: names no place. Expected {_form_of(protocol)}, with no more slashes."
+            )
         return RemoteFolder(place.rstrip("/"))
-    return LocalFolder(Path(place)) if isinstance(place, str | Path) else place
+    match = ONE_SLASH.match(str(place))
+    if match is not None:
+        raise DataError(
+            f"{place}: a path that begins like a URL. Expected {_form_of(match[1])} with two slashes after the "
+            f"colon; for a folder of this machine that is called so: ./{place}"
+        )
+    return LocalFolder(Path(place))
+
+
+def _form_of(protocol: str) -> str:
+    return f"{protocol}://{'bucket' if protocol in WITHOUT_FOLDERS else '/folder'}/stores/mine"
 
 
 def open_folder(place: Path | str, split: str) -> StoreFolder:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signseq.config import DataConfig
+from signseq.data.cache import build_cache
 from signseq.data.examples import Example, read_examples, row_bytes
 from signseq.data.storage import StoreFolder, open_folder
 from signseq.data.store import PoseStore, open_store, read_store_facts
@@ -96,7 +97,7 @@ def survey_split(
     folder = open_folder(data.store, split)
     if read_store_facts(folder) is not None:
         try:
-            store = open_store(folder, recipe=recipe)
+            store = open_store(folder, recipe=recipe, cache=build_cache(data))
         except DataError as fault:
             problems.append(str(fault))
     rng = np.random.default_rng(seed)

@@ -12,7 +12,7 @@ from signseq.model.architectures import (
     position_limit,
     vocabulary_size,
 )
-from signseq.model.encoders import output_length
+from signseq.model.encoders import count_inputs
 from signseq.model.lookup import Found
 
 __all__ = ["advice"]
@@ -46,7 +46,10 @@ def advice(found: Found, config: Config) -> Iterator[str]:
         told = "" if data.prompt else "; set data.prompt, to say what is wanted"
         yield f"It is decoder-only: poses, prompt and text share one sequence{told}."
     if not is_safe_in_float16(text_config):
-        yield "It overflows in float16; signseq trains in bfloat16 or float32, never in float16."
+        yield (
+            "It overflows in float16: on a GPU without bfloat16 signseq keeps the feed-forward output of the T5 family "
+            "in float32, and trains others in float32."
+        )
     if vocabulary_size(text_config) > LARGE_VOCABULARY:
         yield (
             f"Its vocabulary of {vocabulary_size(text_config):,} makes the logits large: memory grows with "
@@ -70,8 +73,8 @@ def advice(found: Found, config: Config) -> Iterator[str]:
 
 def _about_length(found: Found, config: Config) -> Iterator[str]:
     limit, data = position_limit(found.config), config.data
-    stride = config.model.encoder.stride if config.model.encoder.type == "conv" else 1
-    inputs = output_length(data.max_frames, stride)
+    encoder = config.model.encoder.arguments(dropout=None)
+    inputs = count_inputs(encoder, data.max_frames)
     text = data.max_length if is_causal(found.config) else 0
     if limit is not None and inputs + text > limit:
         besides = f" and {text} tokens" if text else ""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -13,11 +13,12 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from signseq.errors import ModelError
 from signseq.model.architectures import has_positions, is_causal, position_limit
-from signseq.model.encoders import output_length
+from signseq.model.ctc import CtcHead, CtcTargets
+from signseq.model.encoders import count_inputs
 from signseq.model.languages import find_languages
 from signseq.model.sign_translation import SignTranslationConfig, SignTranslationModel
 from signseq.model.targets import TargetEncoder, end_token, padding_token
-from signseq.model.text_models import embedding_scale
+from signseq.model.text_models import embedding_scale, embedding_shape
 
 __all__ = ["TextSide", "build_model", "build_text_side"]
 
@@ -41,6 +42,8 @@ class TextSide:
         end: The token that ends a text.
         before: Token ids in front of the frames.
         after: Token ids between the frames and the text, for a causal model.
+        prompts: Token ids of the prompt of each corpus of a mix, where they are not the same for all;
+            they stand in place of the one that `before` or `after` has.
     """
 
     targets: TargetEncoder
@@ -48,6 +51,16 @@ class TextSide:
     end: int
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
+    prompts: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def longest_prompt(self) -> int:
+        """Tokens besides the frames and the text, at most."""
+        own = len(self.before) + len(self.after)
+        causal = self.targets.causal
+        return max(
+            [own, *(len(each) + (len(self.before) if causal else 0) for each in self.prompts)]
+        )
 
 
 def build_text_side(
@@ -57,6 +70,7 @@ def build_text_side(
     max_length: int,
     target_language: str | None = None,
     prompt: str | None = None,
+    prompts: Sequence[str] = (),
 ) -> TextSide:
     """Find out how texts become labels, and what the model is told besides the poses.
 
@@ -66,12 +80,13 @@ def build_text_side(
         max_length: Tokens of a text, at most.
         target_language: That of texts which don't name their own.
         prompt: Stands in front of the frames, or between frames and text in a causal model.
+        prompts: Of each corpus of a mix, in place of it.
 
     Raises:
         ModelError: If the model doesn't know the language.
     """
     config = text_model.config
-    if prompt and config.model_type == "encoder-decoder":
+    if (prompt or any(prompts)) and config.model_type == "encoder-decoder":
         raise ModelError(
             "data.prompt: a composite's encoder and tokenizer are of two models, so it can't read one. Leave it out."
         )
@@ -85,11 +100,18 @@ def build_text_side(
     padding, end = padding_token(tokenizer), end_token(tokenizer)
     assert padding is not None  # checked when the text model was loaded
     assert end is not None
-    told = tuple(tokenizer(prompt, add_special_tokens=False)["input_ids"]) if prompt else ()
+    told, *others = (_prompt_ids(tokenizer, each) for each in (prompt, *prompts))
     causal = is_causal(config)
     targets = TargetEncoder(tokenizer, max_length, causal, languages, target_language)
     before = _start_of_text(tokenizer) if causal else told
-    return TextSide(targets, padding, end, before=before, after=told if causal else ())
+    after = told if causal else ()
+    differ = len(set(others)) > 1
+    own = tuple(others) if differ else ()
+    return TextSide(targets, padding, end, before=before, after=after, prompts=own)
+
+
+def _prompt_ids(tokenizer: PreTrainedTokenizerBase, prompt: str | None) -> tuple[int, ...]:
+    return tuple(tokenizer(prompt, add_special_tokens=False)["input_ids"]) if prompt else ()
 
 
 def _start_of_text(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
@@ -112,6 +134,7 @@ def build_model(
     max_frames: int = 300,
     max_new_tokens: int = 0,
     label_smoothing: float = 0.0,
+    ctc: CtcTargets | None = None,
 ) -> SignTranslationModel:
     """Put a new pose encoder in front of a text model.
 
@@ -127,6 +150,7 @@ def build_model(
         max_frames: Longer clips are cut.
         max_new_tokens: That will be generated, at most.
         label_smoothing: In training.
+        ctc: What the head of the auxiliary loss writes; None leaves it out.
 
     Raises:
         ModelError: If `max_frames` is more than the text model's positions reach.
@@ -138,7 +162,7 @@ def build_model(
         positions == "auto" and not has_positions(text_config)
     )
     encoder["scale"] = embedding_scale(text_model)
-    inputs = output_length(max_frames, encoder.get("stride", 1))
+    inputs = count_inputs(encoder, max_frames)
     _check_inputs(text_model, text_side, max_frames, inputs=inputs, max_new_tokens=max_new_tokens)
     text_model.generation_config = _generation_settings(text_model, text_side)
     targets = text_side.targets if text_side else None
@@ -153,6 +177,7 @@ def build_model(
         step_frames=step_frames,
         max_frames=max_frames,
         label_smoothing=label_smoothing,
+        ctc=None if ctc is None else ctc.settings(rows=embedding_shape(text_model)[0]),
         tokens_before=list(text_side.before) if text_side else [],
         tokens_after=list(text_side.after) if text_side else [],
         language_place=languages.place if languages else None,
@@ -165,7 +190,9 @@ def build_model(
     features = model.pose_encoder.features
     features.mean.copy_(mean)
     features.spread.copy_(spread.clamp(min=1e-3))
-    if not config.tokens_before:
+    if ctc is not None:
+        cast(CtcHead, model.pose_encoder.ctc).fill(ctc)
+    if not config.tokens_before and not any(text_side.prompts if text_side else ()):
         _freeze_unread_embeddings(model)
     if text_side is not None:
         _match_decoder_start(model, text_side.end)
@@ -184,7 +211,7 @@ def _check_inputs(
     limit = position_limit(text_model.config)
     longest = inputs
     if text_side is not None:
-        longest += len(text_side.before) + len(text_side.after)
+        longest += text_side.longest_prompt
         if is_causal(text_model.config):
             longest += max(text_side.targets.max_length, max_new_tokens)
     if limit is not None and longest > limit:

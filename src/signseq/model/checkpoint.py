@@ -8,6 +8,11 @@ loaded from where `config.yaml` says.
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +27,8 @@ __all__ = [
     "check_folder",
     "has_own_code",
     "holds_adapters",
+    "read_settings",
+    "written_aside",
 ]
 
 MODEL_TYPE = "signseq"
@@ -49,7 +56,7 @@ def check_folder(folder: Path) -> None:
         raise CheckpointError(
             f"{folder}: not a whole checkpoint ({'no weights' if config.is_file() else 'no config.json'}).{hint}"
         )
-    settings = _read_settings(config)
+    settings = read_settings(config)
     kind = settings.get("model_type")
     if kind != MODEL_TYPE:
         raise CheckpointError(
@@ -64,21 +71,56 @@ def check_folder(folder: Path) -> None:
 
 def holds_adapters(folder: Path) -> bool:
     """Whether a checkpoint folder, which `check_folder` accepts, holds adapters and not a whole model."""
-    return _is_of_adapters(_read_settings(folder / "config.json"))
+    return _is_of_adapters(read_settings(folder / "config.json"))
 
 
 def has_own_code(folder: Path) -> bool:
     """Whether the text model of a full checkpoint is of a kind that transformers itself doesn't have."""
-    text_model = _read_settings(folder / "config.json").get("text_model") or {}
+    text_model = read_settings(folder / "config.json").get("text_model") or {}
     kind = text_model.get("model_type")
     return bool(text_model.get("auto_map")) and kind not in CONFIG_MAPPING
+
+
+@contextmanager
+def written_aside(out: Path) -> Iterator[Path]:
+    """A folder to write a checkpoint into, which gets its name `out` once all is written.
+
+    Raises:
+        CheckpointError: If something is at `out` already, or it can't be written.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise CheckpointError(f"{out}: is there already. Name a folder that is not, or is empty.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as fault:
+        raise CheckpointError(f"{out}: can't be written ({fault.strerror}).") from fault
+    try:
+        yield aside
+        aside.chmod(0o777 & ~_umask())  # it was made for one user only
+        aside.replace(out)
+    except OSError as fault:
+        raise CheckpointError(f"{out}: can't be written ({fault}).") from fault
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _is_of_adapters(settings: dict[str, Any]) -> bool:
     return settings.get("base_digest") is not None
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
+    """What a checkpoint's `config.json` holds.
+
+    Raises:
+        CheckpointError: If it is damaged.
+    """
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as fault:

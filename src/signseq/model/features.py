@@ -65,11 +65,20 @@ class KeypointFeatures(nn.Module):
         self.offsets = find_offsets(names) if "hand_offsets" in channels else ()
 
     @property
+    def per_point(self) -> int:
+        """Features F of each point: coordinates, confidence, motion."""
+        dimensions = self.mean.shape[1]
+        return dimensions + 1 + (dimensions if self.has_motion else 0)
+
+    @property
     def size(self) -> int:
         """Features per frame."""
-        keypoints, dimensions = self.mean.shape
-        per_point = dimensions + 1 + (dimensions if self.has_motion else 0)
-        return (keypoints + len(self.offsets)) * per_point
+        return (len(self.mean) + len(self.offsets)) * self.per_point
+
+    @property
+    def offset_anchors(self) -> tuple[int, ...]:
+        """The wrist that each point which `hand_offsets` adds belongs to, as its position among the K."""
+        return tuple(wrist for wrist, _ in self.offsets)
 
     def forward(self, poses: Tensor, mask: Tensor) -> Tensor:
         """(B, T, K, C + 1) to (B, T, P, F): P is K and the offsets, F is C + 1 and the motion."""

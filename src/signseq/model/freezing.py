@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import nn
@@ -9,7 +10,7 @@ from torch import nn
 from signseq.errors import ModelError
 from signseq.model.sign_translation import SignTranslationModel
 
-__all__ = ["ParameterCount", "count_parameters", "freeze"]
+__all__ = ["ParameterCount", "count_parameters", "freeze", "parameter_table"]
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,41 @@ class ParameterCount:
 def count_parameters(model: SignTranslationModel) -> ParameterCount:
     """Count a model's parameters, by what trains."""
     total, trainable = 0, {"pose_encoder": 0, "text_model": 0, "adapters": 0}
+    for name, size, trains in _sizes(model):
+        total += size
+        if trains:
+            part = name.partition(".")[0]
+            trainable["adapters" if ".lora_" in name else part] += size
+    return ParameterCount(total, **trainable)
+
+
+def parameter_table(model: SignTranslationModel) -> list[tuple[str, int, int]]:
+    """Of each part of a model its name, its parameters, and how many of them train."""
+    table: dict[str, list[int]] = {}
+    for name, size, trains in _sizes(model):
+        row = table.setdefault(_part(name), [0, 0])
+        row[0] += size
+        row[1] += size * trains
+    return [(part, size, trained) for part, (size, trained) in table.items()]
+
+
+def _sizes(model: SignTranslationModel) -> Iterator[tuple[str, int, bool]]:
+    """Of each parameter its name, how many numbers it stands for, and whether it trains."""
     for name, parameter in model.named_parameters():
         if ".original_module." in name:  # what peft keeps of modules that train in full
             continue
         # bitsandbytes packs two weights of 4 bits into each byte
         size = parameter.numel() * (2 if type(parameter).__name__ == "Params4bit" else 1)
-        total += size
-        if parameter.requires_grad:
-            part = name.partition(".")[0]
-            trainable["adapters" if ".lora_" in name else part] += size
-    return ParameterCount(total, **trainable)
+        yield name, size, parameter.requires_grad
+
+
+def _part(name: str) -> str:
+    """The pose encoder as a whole; of the text model its encoder, its decoder, its embeddings, ..."""
+    if ".lora_" in name:
+        return "adapters"
+    first, _, rest = name.partition(".")
+    inside = rest.removeprefix("model.").partition(".")[0]
+    return f"{first}.{inside}" if first == "text_model" else first
 
 
 def freeze(model: SignTranslationModel, *, encoder: bool = False, decoder: bool = False) -> None:

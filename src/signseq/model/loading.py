@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, GenerationConfig, PreTrainedModel, PreTr
 
 from signseq.config import ModelConfig, load_config
 from signseq.errors import CheckpointError, ConfigError, ModelError
-from signseq.model.adapters import base_digest, load_lora, without_adapters
+from signseq.model.adapters import base_digest, load_lora, merge_lora, without_adapters
 from signseq.model.checkpoint import check_folder, has_own_code, holds_adapters
 from signseq.model.progress_bars import no_progress_bars
 from signseq.model.quantization import load_base
@@ -22,7 +22,13 @@ from signseq.model.text_models import load_text_config, text_model_from_config
 if TYPE_CHECKING:
     from peft import PeftModel
 
-__all__ = ["check_base", "load_adapters", "load_checkpoint_tokenizer", "load_model"]
+__all__ = [
+    "check_base",
+    "load_adapters",
+    "load_checkpoint_tokenizer",
+    "load_model",
+    "load_whole",
+]
 
 
 def load_model(folder: str | Path, *, trust_remote_code: bool = False) -> SignTranslationModel:
@@ -48,6 +54,24 @@ def load_model(folder: str | Path, *, trust_remote_code: bool = False) -> SignTr
         model = SignTranslationModel.from_pretrained(folder)
     model.train(False)
     return model
+
+
+def load_whole(folder: str | Path, *, trust_remote_code: bool = False) -> SignTranslationModel:
+    """Load a checkpoint folder of either kind in full precision, adapters merged into the weights.
+
+    Args:
+        folder: As for `load_model`.
+        trust_remote_code: As for `load_model`.
+
+    Raises:
+        CheckpointError: See `load_model`.
+    """
+    folder = Path(folder)
+    check_folder(folder)
+    if not holds_adapters(folder):
+        return load_model(folder, trust_remote_code=trust_remote_code)
+    adapted = load_adapters(folder, quantized=False, trust_remote_code=trust_remote_code)
+    return merge_lora(adapted)
 
 
 def _check_trust(folder: Path, settings: ModelConfig, *, trust_remote_code: bool) -> None:
@@ -173,9 +197,19 @@ def _load_base(
     if not quantized:
         settings = settings.model_copy(update={"load_in_4bit": False, "load_in_8bit": False})
     try:
-        return load_base(settings, tokenizer)
+        text_model = load_base(settings, tokenizer)
     except ModelError as fault:
         raise CheckpointError(
             f"{folder}: holds adapters only; the text model {settings.name!r}, which they belong to, can't be loaded. "
             f"{fault} Or write a full checkpoint where it was trained, with: signseq merge {folder} OUT"
         ) from fault
+    if settings.init_from is None:
+        return text_model
+    if not settings.init_from.is_dir():
+        raise CheckpointError(
+            f"{folder}: its adapters were trained on the weights of {settings.init_from} (model.init_from), which is "
+            f"not there. Put it back, or write a full checkpoint where it is, with: signseq merge {folder} OUT"
+        )
+    origin = load_whole(settings.init_from, trust_remote_code=settings.trust_remote_code)
+    text_model.load_state_dict(origin.text_model.state_dict())
+    return text_model

@@ -32,12 +32,15 @@ from torch.utils._pytree import tree_iter
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from signseq.model.architectures import vocabulary_size
-from signseq.model.encoders import output_length
+from signseq.model.encoders import count_inputs
 from signseq.model.outline import QuantizedLinear, add_adapters, outline, sign_outline
 from signseq.model.recomputation import recompute_activations
 from signseq.model.sign_translation import SignTranslationModel
 
-__all__ = ["GIB", "MemoryEstimate", "Method", "StepSize", "estimate_memory"]
+__all__ = [
+    *("GIB", "MemoryEstimate", "Method", "StepSize"),
+    *("estimate_memory", "step_by_formula"),
+]
 
 logger = logging.getLogger(__name__)
 
@@ -140,8 +143,8 @@ def estimate_memory(
         recompute_activations(model)
     model.train()
     weights = _weight_bytes(model)
-    positions = (output_length(size.frames, encoder.get("stride", 1)), size.tokens)
-    step, trainable = _by_formula(model, size.batch_size, positions)
+    positions = (count_inputs(encoder, size.frames), size.tokens)
+    step, trainable = step_by_formula(model, size.batch_size, positions)
     by_formula = True
     try:
         with FakeTensorMode():
@@ -260,13 +263,13 @@ def _weight_bytes(model: nn.Module) -> int:
 # ---------------------------------------------------------------------------- a step by formula
 
 
-def _by_formula(
+def step_by_formula(
     model: SignTranslationModel, batch_size: int, positions: tuple[int, int]
 ) -> tuple[int, int]:
-    """The same as `_run_step`: layers, bfloat16 copies of the weights, logits, gradients.
+    """The same as `_run_step`, at once but roughly: layers, copies of the weights, logits, gradients.
 
     Args:
-        model: On the meta device.
+        model: On any device.
         batch_size: B.
         positions: T' in the encoder, L in the decoder.
     """

@@ -12,7 +12,7 @@ from signseq.config import ModelConfig
 from signseq.errors import ConfigError, MissingExtraError
 from signseq.model.text_models import load_text_model
 
-__all__ = ["check_quantization", "load_base", "quantization_config"]
+__all__ = ["check_quantization", "load_base", "need_bitsandbytes", "quantization_config"]
 
 
 def check_quantization(settings: ModelConfig) -> None:
@@ -30,12 +30,22 @@ def check_quantization(settings: ModelConfig) -> None:
             f"model.{key} and model.decoder_name don't go together: the attention between two models starts at random "
             f"and trains in full, which quantized weights can't. Set model.{key}: false."
         )
+    need_bitsandbytes(f"model.{key}")
+
+
+def need_bitsandbytes(purpose: str) -> None:
+    """Find out whether bitsandbytes is installed.
+
+    Args:
+        purpose: What needs it, as its key in the config.
+
+    Raises:
+        MissingExtraError: If it is not.
+    """
     try:
         import bitsandbytes  # noqa: F401
     except ImportError as fault:
-        raise MissingExtraError(
-            package="bitsandbytes", extra="qlora", purpose=f"model.{key}"
-        ) from fault
+        raise MissingExtraError(package="bitsandbytes", extra="qlora", purpose=purpose) from fault
 
 
 def quantization_config(settings: ModelConfig) -> BitsAndBytesConfig | None:

@@ -27,6 +27,7 @@ class SignTranslationConfig(PreTrainedConfig):
         step_frames: Every so-manieth frame is read.
         max_frames: Longer clips are cut.
         label_smoothing: Share of the target's probability spread over the other tokens, in training.
+        ctc: The auxiliary loss on the pose encoder's output, where there is one; see `CtcTargets`.
         tokens_before: Token ids in front of the frames: an encoder-decoder's prompt, a causal model's start.
         tokens_after: Token ids between the frames and the text: a causal model's prompt.
         language_place: Where a multilingual model's language code stands; see `Languages`.
@@ -46,6 +47,7 @@ class SignTranslationConfig(PreTrainedConfig):
     step_frames: int = 1
     max_frames: int = 300
     label_smoothing: float = 0.0
+    ctc: dict[str, Any] | None = None
     tokens_before: list[int] | tuple[int, ...] = ()
     tokens_after: list[int] | tuple[int, ...] = ()
     language_place: str | None = None

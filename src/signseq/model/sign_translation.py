@@ -12,13 +12,17 @@ from transformers import GenerationConfig, PreTrainedModel
 from transformers.modeling_outputs import Seq2SeqLMOutput
 
 from signseq.errors import CheckpointError, ModelError
-from signseq.model.architectures import is_causal, position_limit
+from signseq.model.architectures import is_causal
 from signseq.model.checkpoint import check_folder
+from signseq.model.ctc import CtcHead, CtcLoss, CtcMeter
 from signseq.model.encoders import build_encoder
 from signseq.model.feeding import (
     NO_LABEL,
+    add_prompts,
     align_right,
     auxiliary_loss,
+    check_output,
+    check_room,
     predict,
     predict_causal,
     run_encoder,
@@ -66,7 +70,9 @@ class SignTranslationModel(PreTrainedModel):
             names=config.keypoints,
             dimensions=config.recipe["dimensions"],
             embedding_size=embedding_shape(text_model)[1],
+            ctc=config.ctc,
         ).to(text_model.device)  # quantized weights are on the GPU as soon as they are read
+        self.ctc_meter = CtcMeter()
         self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: Any) -> None:
@@ -95,20 +101,20 @@ class SignTranslationModel(PreTrainedModel):
             ModelError: If the clip is longer than the text model's positions reach.
         """
         embeddings, mask = self.pose_encoder(poses, attention_mask)
+        return self._prompted(embeddings, mask, frames=poses.shape[1])
+
+    def _prompted(
+        self, embeddings: Tensor, mask: Tensor, *, frames: int, prompts: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         before, after = list(self.config.tokens_before), list(self.config.tokens_after)
-        limit = position_limit(self.text_model.config)
-        length = embeddings.shape[1] + len(before) + len(after)
-        if limit is not None and length > limit:
-            prompt = (
-                f" with the {len(before) + len(after)} tokens of the prompt"
-                if before or after
-                else ""
-            )
-            raise ModelError(
-                f"A clip of {poses.shape[1]} frames gives {length} inputs{prompt}; this "
-                f"{self.text_model.config.model_type} model takes at most {limit}. "
-                "Raise model.encoder.stride or data.step_frames, or lower data.max_frames."
-            )
+        told = len(before) + len(after)
+        if prompts is not None:  # in place of the one that all clips have
+            before, after = (before, []) if self.is_causal else ([], after)
+            told = len(before) + len(after) + prompts.shape[1]
+            embed, last = self.get_input_embeddings(), self.is_causal
+            embeddings, mask = add_prompts(prompts, embeddings, mask, embed=embed, after=last)
+        inputs = embeddings.shape[1] + len(before) + len(after)
+        check_room(self.text_model, inputs=inputs, frames=frames, told=told)
         if before:
             embeddings = torch.cat([self._token_embeddings(before, embeddings), embeddings], 1)
             mask = F.pad(mask, (len(before), 0), value=1)
@@ -132,6 +138,7 @@ class SignTranslationModel(PreTrainedModel):
         labels: Tensor | None = None,
         decoder_input_ids: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        prompts: Tensor | None = None,
     ) -> Seq2SeqLMOutput:
         """Compute logits, and the loss where there are labels.
 
@@ -144,6 +151,7 @@ class SignTranslationModel(PreTrainedModel):
             num_items_in_batch: Labels in the whole optimizer step, over all its batches and processes.
                 The loss is the sum over labels divided by it, so that accumulating batches equals one
                 large batch; where not given, by this batch's own labels.
+            prompts: (B, P), -100 where padded: each clip's own, in place of the one that all clips have.
 
         Returns:
             `loss` and `logits` (B, L, V).
@@ -154,7 +162,10 @@ class SignTranslationModel(PreTrainedModel):
                     "forward needs labels or decoder_input_ids; to translate, call generate."
                 )
             decoder_input_ids = self.shift_right(labels)
-        embeddings, mask = self.embed(poses, attention_mask)
+        embedded, frame_mask = self.pose_encoder(poses, attention_mask)
+        embeddings, mask = self._prompted(
+            embedded, frame_mask, frames=poses.shape[1], prompts=prompts
+        )
         if self.is_causal:
             output = predict_causal(self.text_model, embeddings, mask, decoder_input_ids[:, 1:])
         else:
@@ -165,6 +176,8 @@ class SignTranslationModel(PreTrainedModel):
         loss = None
         if labels is not None:
             loss = self._loss(output, labels, num_items_in_batch)
+            if self.training and self.config.ctc is not None:
+                loss = loss + self._ctc_loss(embedded, frame_mask, labels, num_items_in_batch)
         return Seq2SeqLMOutput(loss=loss, logits=output.logits)
 
     def _loss(self, output: Any, labels: Tensor, items: Tensor | int | None) -> Tensor:
@@ -182,6 +195,17 @@ class SignTranslationModel(PreTrainedModel):
             further = auxiliary_loss(self.text_model, output, labels, smoothing=smoothing)
             loss = loss if further is None else loss + further * count
         return loss / (count if items is None else items)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # its sizes depend on the texts
+    def _ctc_loss(
+        self, embedded: Tensor, mask: Tensor, labels: Tensor, items: Tensor | int | None
+    ) -> Tensor:
+        """The auxiliary loss with its weight, divided like the other; registers are no frames."""
+        first, head = self.config.encoder.get("registers", 0), cast(CtcHead, self.pose_encoder.ctc)
+        found: CtcLoss = head(embedded[:, first:], mask[:, first:], labels)
+        self.ctc_meter.add(found)
+        weighted: Tensor = self.config.ctc["weight"] * found.total
+        return weighted / (labels.ne(NO_LABEL).sum().clamp(min=1) if items is None else items)
 
     def shift_right(self, labels: Tensor) -> Tensor:
         """What the decoder is fed to predict `labels` (B, L): the start token, then all but the last."""
@@ -217,25 +241,14 @@ class SignTranslationModel(PreTrainedModel):
         """
         embeddings, mask = self.embed(poses, attention_mask)
         text_model: Any = self.text_model
-        self._check_output(settings.get("max_new_tokens") or 0, prefix=embeddings.shape[1])
+        wanted = settings.get("max_new_tokens") or 0
+        check_output(text_model, tokens=wanted, prefix=embeddings.shape[1])
         if self.is_causal:
             return text_model.generate(inputs_embeds=embeddings, attention_mask=mask, **settings)
         if self.config.language_place is not None:
             settings |= self._language_settings(languages, len(poses))
         encoded = run_encoder(text_model, embeddings, mask)
         return text_model.generate(encoder_outputs=encoded, attention_mask=mask, **settings)
-
-    def _check_output(self, tokens: int, *, prefix: int) -> None:
-        """Positions that are not there would end in an IndexError, on a GPU in worse."""
-        config = self.text_model.config
-        limit = position_limit(config, "decoder")
-        room = None if limit is None else limit - (prefix if self.is_causal else 0)
-        if room is not None and tokens > room:
-            besides = f" after {prefix} inputs" if self.is_causal else ""
-            raise ModelError(
-                f"generation.max_new_tokens = {tokens}: this {config.model_type} model writes at most {max(room, 0)} "
-                f"tokens{besides}. Lower it."
-            )
 
     def _language_settings(self, languages: Tensor | None, count: int) -> dict[str, Any]:
         """What the decoder begins with: the start token and the language, or the language alone."""

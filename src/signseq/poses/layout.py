@@ -16,6 +16,7 @@ from pose_format.pose_header import PoseHeader
 from pose_format.utils.reader import BufferReader
 
 from signseq.errors import PoseError
+from signseq.poses.reading import unreadable
 from signseq.poses.skeletons import recognize
 
 __all__ = ["BODY_V2", "Layout", "find_layout", "open_bytes"]
@@ -65,10 +66,8 @@ def open_bytes(path: str | Path) -> mmap.mmap | bytes:
             if size <= LONG_FILE:
                 return file.read(size)
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except FileNotFoundError as fault:
-        raise PoseError(f"{path}: no such file.") from fault
     except OSError as fault:
-        raise PoseError(f"{path}: can't be read ({fault.strerror}).") from fault
+        raise unreadable(str(path), fault) from fault
 
 
 def find_layout(buffer: mmap.mmap | bytes, name: str) -> Layout:

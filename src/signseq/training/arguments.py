@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import logging
 import os
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import torch
 from transformers import Seq2SeqTrainingArguments
 
 from signseq.config import Config
-from signseq.errors import ConfigError, DataError, MissingExtraError
+from signseq.errors import ConfigError, DataError
 from signseq.model.adapters import check_lora_settings
 from signseq.model.quantization import check_quantization
+from signseq.training.optimizers import check_optimizer, optimizer_fields
+from signseq.training.precision import FULL_PRECISION, Precision
+from signseq.training.tracking.trackers import check_trackers
 
-__all__ = ["build_arguments", "check_settings"]
+__all__ = ["build_arguments", "check_processes", "check_settings"]
+
+logger = logging.getLogger(__name__)
 
 # Fields of Seq2SeqTrainingArguments that our own keys set.
 OWN_FIELDS = {
@@ -38,10 +45,23 @@ OWN_FIELDS = {
     "label_smoothing_factor": "training.label_smoothing",
     "bf16": "training.mixed_precision",
     "fp16": "training.mixed_precision",
+    "torch_compile": "training.compile",
+    "torch_compile_backend": "training.compile",
+    "torch_compile_mode": "training.compile",
+    "auto_find_batch_size": "training.auto_batch",
     "dataloader_num_workers": "training.num_workers",
     "metric_for_best_model": "training.best_metric",
     "save_total_limit": "training.save_total_limit",
+    "save_steps": "training.save_steps",
+    "save_strategy": "training.save_steps",
+    "eval_steps": "training.eval_epochs",
+    "eval_strategy": "training.eval_epochs",
+    "fsdp": "training.fsdp",
+    "fsdp_config": "training.fsdp",
+    "deepspeed": "training.fsdp",
     "run_name": "training.run_name",
+    "project": "training.project_name",
+    "report_to": "training.report_to",
     "seed": "seed",
 }
 
@@ -51,7 +71,7 @@ def check_settings(config: Config) -> None:
 
     Raises:
         ConfigError: If `training.hf` or `model.lora_config` has an unknown field, or one that another
-            key sets.
+            key sets; or if a machine has fewer GPUs than processes.
         DataError: If early stopping has nothing to go by.
         MissingExtraError: If a package is needed that is not installed: a tracker, bitsandbytes.
     """
@@ -64,23 +84,47 @@ def check_settings(config: Config) -> None:
         raise DataError(
             "training.early_stopping_patience needs validation clips: set data.val_path."
         )
-    if training.use_wandb:
-        try:
-            import wandb  # noqa: F401
-        except ImportError as fault:
-            raise MissingExtraError(
-                package="wandb", extra="wandb", purpose="training.use_wandb"
-            ) from fault
+    check_trackers(training.trackers)
+    check_optimizer(training)
+    check_processes(
+        int(os.environ.get("LOCAL_RANK", "0")),
+        int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+        gpus=torch.cuda.device_count(),
+    )
+
+
+def check_processes(local_rank: int, processes: int, *, gpus: int) -> None:
+    """Each process needs a GPU of its own, or NCCL would wait for ever; without GPUs all share the CPU.
+
+    Args:
+        local_rank: Of this process on its machine.
+        processes: Of this run on this machine.
+        gpus: That this process sees.
+
+    Raises:
+        ConfigError: If there is none left for this process.
+    """
+    if 0 < gpus <= local_rank:
+        raise ConfigError(
+            f"{max(processes, local_rank + 1)} processes were started on this machine, and it has {gpus} "
+            f"GPU{'s' if gpus > 1 else ''} (CUDA_VISIBLE_DEVICES counts). Start as many as there are GPUs: torchrun "
+            f"--nproc_per_node={gpus}."
+        )
 
 
 def build_arguments(
-    config: Config, *, steps_per_epoch: int, find_unused: bool | None = None
+    config: Config,
+    *,
+    steps_per_epoch: int,
+    precision: Precision = FULL_PRECISION,
+    find_unused: bool | None = None,
 ) -> Seq2SeqTrainingArguments:
     """Translate the config's training section for the Trainer.
 
     Args:
         config: The experiment.
         steps_per_epoch: Optimizer steps.
+        precision: See `choose_precision`.
         find_unused: Whether several processes must look for parameters without a gradient in
             every step; None leaves it to the Trainer.
 
@@ -106,7 +150,9 @@ def build_arguments(
         "weight_decay": training.weight_decay,
         "warmup_steps": training.warmup_ratio,  # below 1 it is a share
         "max_grad_norm": training.max_grad_norm,
-        "bf16": training.mixed_precision and on_gpu and torch.cuda.is_bf16_supported(),
+        **optimizer_fields(training),
+        "bf16": precision.dtype == "bfloat16",
+        "fp16": precision.dtype == "float16",
         "use_cpu": not on_gpu,
         "ddp_backend": "gloo"
         if not on_gpu and int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -117,15 +163,13 @@ def build_arguments(
         "save_strategy": "steps",
         "eval_steps": every,
         "save_steps": every,
-        "save_total_limit": training.save_total_limit,
+        "save_total_limit": None,  # old checkpoints are ours to remove: the last one is kept, too
         "load_best_model_at_end": has_val,
         "metric_for_best_model": training.best_metric if has_val else None,
         "greater_is_better": training.best_metric in ("bleu4", "chrf") if has_val else None,
         "logging_steps": max(1, min(50, every // 5)),
         "logging_nan_inf_filter": False,  # a loss of NaN is to be seen
-        "report_to": ["wandb"] if training.use_wandb else [],
-        "project": training.project_name,
-        "run_name": training.run_name or training.checkpoint_dir.name,
+        "report_to": [],  # our own trackers can't harm a run
         "disable_tqdm": True,
         "log_level_replica": "error",  # or other processes say what the first keeps to itself
         "remove_unused_columns": False,
@@ -133,9 +177,29 @@ def build_arguments(
         **training.hf,
     }
     try:
-        return Seq2SeqTrainingArguments(**settings)
+        arguments = Seq2SeqTrainingArguments(**settings)
     except (ValueError, TypeError) as fault:
         raise ConfigError(f"training: the Trainer refuses these settings: {fault}") from fault
+    _use_one_gpu(arguments)
+    return arguments
+
+
+def _use_one_gpu(arguments: Seq2SeqTrainingArguments) -> None:
+    """One process, one GPU: shown several, the Trainer would divide each batch by nn.DataParallel.
+
+    That is slow, counts batches otherwise, and wraps the model in what knows none of our methods.
+    """
+    if arguments.device.type == "cuda" and (gpus := arguments.n_gpu) > 1:  # the device sets n_gpu
+        arguments._n_gpu = 1
+        _say_one_is_used(gpus)
+
+
+@cache
+def _say_one_is_used(gpus: int) -> None:
+    """Once, however often arguments are built."""
+    logger.info(
+        "%d GPUs are visible, one is used; ./train_multi_gpu.sh CONFIG %d uses all.", gpus, gpus
+    )
 
 
 def _check_hf_fields(given: Mapping[str, Any]) -> None:

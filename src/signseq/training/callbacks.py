@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,13 @@ from signseq.data.batching import BucketBatchSampler
 from signseq.errors import ModelError
 from signseq.progress import Progress
 
-__all__ = ["DivergenceCallback", "EpochCallback", "ReportCallback"]
+__all__ = [
+    "DivergenceCallback",
+    "EpochCallback",
+    "PatienceCallback",
+    "ReportCallback",
+    "evaluations_since_best",
+]
 
 
 class EpochCallback(TrainerCallback):
@@ -22,11 +28,15 @@ class EpochCallback(TrainerCallback):
 
     def __init__(self, sampler: BucketBatchSampler, *, accumulation: int) -> None:
         self.sampler = sampler
+        self.accumulation = accumulation
         self.steps = len(sampler) // accumulation
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Set the epoch, counted by steps."""
-        self.sampler.set_epoch(state.global_step // self.steps)
+        """Set the epoch, counted by steps, and how much of it is done."""
+        epoch, done = divmod(state.global_step, self.steps)
+        self.sampler.set_epoch(epoch)
+        self.sampler.done = done * self.accumulation
+        self.sampler.is_last_epoch = (epoch + 1) * self.steps >= state.max_steps
 
 
 class ReportCallback(TrainerCallback):
@@ -78,7 +88,9 @@ class ReportCallback(TrainerCallback):
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
         if len(kept) < len(lines):
-            path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            aside = path.with_suffix(".part")
+            aside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            aside.replace(path)  # a run that is killed here has the one or the other
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take the bar away."""
@@ -105,3 +117,42 @@ class DivergenceCallback(TrainerCallback):
                     f"Step {state.global_step}: the {kind} loss is {loss}; training has diverged and was stopped. "
                     "Start anew with a lower training.learning_rate or a higher training.warmup_ratio."
                 )
+
+
+class PatienceCallback(TrainerCallback):
+    """Stops a run that gets no better; it counts in the log, so that a run that goes on counts on.
+
+    Args:
+        patience: Evaluations in a row that are no better than the best one before.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Count; what was just found is in the log already."""
+        waited = evaluations_since_best(
+            state.log_history,
+            f"eval_{args.metric_for_best_model}",
+            greater_is_better=args.greater_is_better,
+        )
+        if waited >= self.patience:
+            control.should_training_stop = True
+
+
+def evaluations_since_best(
+    history: Iterable[Mapping[str, Any]], name: str, *, greater_is_better: bool
+) -> int:
+    """How many evaluations there were after the best one, the first of equals.
+
+    Args:
+        history: Logged values, oldest first.
+        name: Of the value that decides.
+        greater_is_better: What is best.
+    """
+    best, since = -math.inf, 0
+    for entry in history:
+        if name in entry:
+            value = entry[name] if greater_is_better else -entry[name]
+            best, since = (value, 0) if value > best else (best, since + 1)
+    return since

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +20,13 @@ from signseq.model.sign_translation import SignTranslationModel
 from signseq.preparation import open_split
 from signseq.progress import Progress
 from signseq.training.arguments import build_arguments
-from signseq.training.run import Parts, build_parts, count_cut_clips, count_cut_texts
+from signseq.training.building import check_best_metric
+from signseq.training.optimizers import make_optimizer
+from signseq.training.precision import choose_precision
+from signseq.training.run import Parts, build_parts
+from signseq.training.sampling import count_cut_clips, count_cut_texts
+from signseq.training.sharding import check_sharding
+from signseq.training.tracking.throughput import peak_memory
 
 __all__ = ["OVERFIT_LOSS", "DryRun", "dry_run", "overfit"]
 
@@ -86,19 +90,24 @@ def dry_run(config: Config, *, steps: int = 4) -> DryRun:
     Raises:
         SignSeqError: Whatever `train` would raise at its start.
     """
+    check_sharding(config)
     _need_stores(config)
     set_seed(config.seed)
     parts = build_parts(config)
+    check_best_metric(config.training.best_metric, parts.val_store)
     accumulation = config.training.gradient_accumulation_steps
-    arguments = build_arguments(config, steps_per_epoch=len(parts.sampler) // accumulation)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = parts.model
+    precision = choose_precision(model.text_model.config, wanted=config.training.mixed_precision)
+    arguments = build_arguments(
+        config, steps_per_epoch=len(parts.sampler) // accumulation, precision=precision
+    )
+    device, dtype = arguments.device, precision.autocast_dtype
     model.to(device).train()  # type: ignore[arg-type]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.training.learning_rate)
+    optimizer = make_optimizer(arguments, model)
     times, loss = [], math.nan
     for batch in _first_batches(parts, steps + 1, device):
         start = time.perf_counter()
-        with torch.autocast(device.type, torch.bfloat16, enabled=arguments.bf16):
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
             loss = _step(model, optimizer, batch)
         times.append(time.perf_counter() - start)
     step_seconds = float(np.median(times[1:] or times))
@@ -107,17 +116,19 @@ def dry_run(config: Config, *, steps: int = 4) -> DryRun:
         epochs * len(parts.sampler), (config.training.max_steps or math.inf) * accumulation
     )
     lengths = parts.dataset.lengths
-    padded = sum(len(plan) * parts.sampler.lengths[plan].max() for plan in parts.sampler.plan(None))
+    plan, clips = parts.sampler.plan(None), parts.sampler.clips
+    padded = sum(len(batch) * parts.sampler.lengths[batch].max() for batch in plan)
+    frames = sum(int(lengths[clips[batch]].sum()) for batch in plan)
     return DryRun(
         clips=len(parts.dataset),
         parameters=count_parameters(model),
         batches=len(parts.sampler),
-        padding=1 - float(lengths[parts.sampler.clips].sum()) / float(padded),
-        cut_clips=count_cut_clips(config, parts),
-        cut_texts=count_cut_texts(config, parts),
+        padding=1 - frames / float(padded),
+        cut_clips=count_cut_clips(config, parts.dataset),
+        cut_texts=count_cut_texts(config, parts.dataset),
         loss=loss,
         step_seconds=step_seconds,
-        memory_bytes=torch.cuda.max_memory_allocated() if device.type == "cuda" else _peak_memory(),
+        memory_bytes=peak_memory(),
         run_seconds=step_seconds * steps_in_all,
     )
 
@@ -168,6 +179,8 @@ def _need_stores(config: Config) -> None:
     for split in ("train", "val"):
         if split in config.data.split_paths:
             open_split(config.data, split)
+    for corpus in config.data.mixed_corpora:
+        open_split(corpus, "train")
 
 
 def _first_batches(parts: Parts, count: int, device: torch.device) -> Iterator[dict[str, Tensor]]:
@@ -186,8 +199,3 @@ def _step(
     optimizer.step()
     optimizer.zero_grad()
     return float(loss.detach())
-
-
-def _peak_memory() -> int:
-    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB, macOS in bytes
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

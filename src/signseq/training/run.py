@@ -7,36 +7,52 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
 
 from signseq.config import Config
 from signseq.data.batching import BucketBatchSampler, ClipDataset, TokenTexts
 from signseq.data.store import PoseStore
-from signseq.errors import CheckpointError, DataError, ModelError
+from signseq.errors import CheckpointError, ModelError
 from signseq.model.architectures import is_causal, position_limit
+from signseq.model.attention import set_attention
 from signseq.model.building import TextSide, build_model, build_text_side
+from signseq.model.ctc import CtcTargets, find_ctc_targets
 from signseq.model.progress_bars import no_progress_bars
 from signseq.model.quantization import load_base
 from signseq.model.self_check import check_for_leaks
 from signseq.model.sign_translation import SignTranslationModel
 from signseq.model.text_models import load_text_config, load_tokenizer
+from signseq.model.warm_start import take_tokenizer, warm_start, warn_of_unknown_characters
 from signseq.poses.augmentation import Augmentation
 from signseq.preparation import build_recipe, ensure_split, open_split
 from signseq.training.arguments import check_settings
+from signseq.training.building import build_trainer
+from signseq.training.fitting.auto_batch import with_budget_of, with_found_budget
+from signseq.training.fitting.batch_choice import choose_batches
+from signseq.training.mixing import open_training_store, prompts_of, prompts_of_clips
+from signseq.training.precision import choose_precision, keep_in_float32
 from signseq.training.run_folder import (
     failed_writes_named,
     find_start,
     interruption_explained,
     make_folder,
 )
-from signseq.training.trainer import SignTrainer, build_trainer
+from signseq.training.safety.checkpoints import last_checkpoint
+from signseq.training.safety.heartbeat import lost_processes_named
+from signseq.training.safety.run_data import check_data, describe_data
+from signseq.training.safety.run_lock import lock_run
+from signseq.training.safety.stopping import heed_signals
+from signseq.training.sampling import build_sampler, say_what_is_cut
+from signseq.training.sharding import check_sharding
+from signseq.training.trainer import SignTrainer
 from signseq.training.weights import choose_weights
 
 if TYPE_CHECKING:
@@ -78,11 +94,18 @@ def check_run(config: Config, *, resume: bool = False, overwrite: bool = False) 
         CheckpointError: If the run's folder stands against it; see `train`.
     """
     check_settings(config)
+    check_sharding(config)
     return find_start(config, resume=resume, overwrite=overwrite)
 
 
 @no_progress_bars()
-def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> Path:
+def train(
+    config: Config,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    observers: Sequence[TrainerCallback] = (),
+) -> Path:
     """Train a model and leave the best checkpoint in `training.checkpoint_dir`.
 
     The store is prepared first where that was not done. Under torchrun every process calls this.
@@ -91,6 +114,7 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> P
         config: The experiment.
         resume: Go on from the last checkpoint of the run; in an empty folder, start anew.
         overwrite: Start anew where the folder holds a run already; its checkpoints are deleted.
+        observers: Callbacks of transformers' that look on; what they raise ends the run.
 
     Returns:
         The checkpoint folder: weights, tokenizer, `config.json`, `config.yaml`.
@@ -100,26 +124,40 @@ def train(config: Config, *, resume: bool = False, overwrite: bool = False) -> P
         DataError: If the data can't be used.
         ModelError: If the text model can't be used.
         CheckpointError: If the folder holds a run and neither `resume` nor `overwrite` is set, if
-            there is nothing to go on from or it was made with other settings, or if a file can't
-            be written.
+            another run is writing there, if there is nothing to go on from or it was made with other
+            settings or data, or if a file can't be written.
+        StoppedError: If a signal said so: SIGTERM or SIGUSR1; a checkpoint was saved.
     """
     folder = config.training.checkpoint_dir
+    if resume and (last := last_checkpoint(folder)) is not None:
+        config = with_budget_of(config, last)
     start = check_run(config, resume=resume, overwrite=overwrite)
     if resume and start is None:
         logger.info("%s: no checkpoint to resume from; starting anew.", folder)
     set_seed(config.seed)
-    with interruption_explained(folder):
+    with interruption_explained(folder), ExitStack() as held:
         parts = build_parts(config, start=start)
-        trainer = _build_in_folder(config, parts, clear=overwrite and start is None)
-        _say_what_is_cut(config, parts)
-        with failed_writes_named(folder):
-            trainer.train(resume_from_checkpoint=str(start) if start else None)
-            trainer.save_model(str(folder))
+        config = with_found_budget(config, parts.sampler.frames_per_batch)
+        trainer = _build_in_folder(
+            config, parts, clear=overwrite and start is None, observers=observers, held=held
+        )
+        say_what_is_cut(config, parts.dataset)
+        with failed_writes_named(folder), trainer.tracking.trackers, lost_processes_named():
+            with heed_signals(trainer.stop_request):
+                trainer.run(start)
+            trainer.save_result()
     return folder
 
 
-def _build_in_folder(config: Config, parts: Parts, *, clear: bool) -> SignTrainer:
-    """The trainer; once there is one, the first process makes the folder of the run."""
+def _build_in_folder(
+    config: Config,
+    parts: Parts,
+    *,
+    clear: bool,
+    observers: Sequence[TrainerCallback],
+    held: ExitStack,
+) -> SignTrainer:
+    """The trainer; once there is one, the first process makes the folder of the run, and holds it."""
     folder = config.training.checkpoint_dir
     try:
         trainer = build_trainer(
@@ -131,8 +169,11 @@ def _build_in_folder(config: Config, parts: Parts, *, clear: bool) -> SignTraine
             val_store=parts.val_store,
             targets=parts.text_side.targets,
             adapters=parts.adapters,
+            observers=observers,
         )
         if trainer.is_world_process_zero():
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(lock_run(folder))
             make_folder(folder, config, clear=clear)
     except OSError as fault:
         raise CheckpointError(
@@ -156,29 +197,35 @@ def build_parts(config: Config, *, augment: bool = True, start: Path | None = No
             config.model.name,
         )
     load_text_config(config.model)  # a wrong name is said before hours of packing
+    settings = config.model if start else take_tokenizer(config.model)
     alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     open_or_make = (
         ensure_split if alone else open_split
     )  # processes must not all prepare the same store
-    store = open_or_make(data, "train")
+    store = open_training_store(data, open_or_make)
     val_store = open_or_make(data, "val") if data.val_path else None
     named = {"tokenizer": str(start)} if start else {}
-    tokenizer = load_tokenizer(config.model.model_copy(update=named), store.texts())
+    tokenizer = load_tokenizer(settings.model_copy(update=named), store.texts())
     text_model = load_base(config.model, tokenizer)
+    precision = choose_precision(text_model.config, wanted=training.mixed_precision)
+    if precision.reason:
+        logger.warning("%s", precision.reason)
+    set_attention(
+        text_model, config.model.attention, in_half_precision=precision.dtype != "float32"
+    )
     text_side = build_text_side(
         text_model,
         tokenizer,
         max_length=data.max_length,
         target_language=data.target_language,
         prompt=data.prompt,
+        prompts=prompts_of(store),
     )
     _check_target_limits(config, text_model)
-    encoder = config.model.encoder.model_dump(include={"type", "positions", "channels"})
-    if encoder["type"] == "conv":
-        encoder |= config.model.encoder.model_dump() | {"dropout": config.model.dropout or 0.0}
+    labels = TokenTexts(store.targets(), text_side.targets)
     model = build_model(
         text_model,
-        encoder=encoder,
+        encoder=config.model.encoder.arguments(dropout=config.model.dropout),
         recipe=asdict(build_recipe(data)),
         keypoints=store.recipe.names,
         mean=torch.from_numpy(store.mean),
@@ -188,12 +235,20 @@ def build_parts(config: Config, *, augment: bool = True, start: Path | None = No
         max_frames=data.max_frames,
         max_new_tokens=config.generation.max_new_tokens,
         label_smoothing=training.label_smoothing,
+        ctc=_ctc_targets(config, text_side, labels),
     )
     model.config.estimators = list(store.estimators)
+    # a run that goes on has weights of its own, but its adapters belong to those that it began with
+    if config.model.init_from is not None and (start is None or config.model.use_lora):
+        trusts, origin = config.model.trust_remote_code, config.model.init_from
+        warm_start(model, origin, tokenizer=tokenizer, trust_remote_code=trusts)
+        warn_of_unknown_characters(tokenizer, labels, folder=origin)
     if not (config.model.load_in_4bit or config.model.load_in_8bit):  # too coarse for this check
         check_for_leaks(model)
+    if start is not None:
+        check_data(start, describe_data(store))
     adapters = choose_weights(config, model, start=start)
-    labels = TokenTexts(store.targets(), text_side.targets)
+    keep_in_float32(model, precision.in_float32)
     dataset = ClipDataset(
         store,
         labels,
@@ -201,43 +256,29 @@ def build_parts(config: Config, *, augment: bool = True, start: Path | None = No
         max_frames=data.max_frames,
         augmentation=Augmentation(**data.augment.model_dump()) if augment else None,
         seed=config.seed,
+        prompts=prompts_of_clips(store, text_side.prompts),
     )
-    sampler = build_sampler(config, dataset)
+    sampler = choose_batches(
+        config,
+        lambda described: build_sampler(described, dataset, start=start),
+        model=model,
+        trained=adapters or model,
+        tokens=np.array([len(ids) for ids in labels]),
+    )
     return Parts(model, tokenizer, dataset, sampler, val_store, text_side, adapters)
 
 
-def build_sampler(config: Config, dataset: ClipDataset) -> BucketBatchSampler:
-    """The batches of this process; clips that are too long are cut, left out or an error, as the config says.
-
-    Raises:
-        DataError: If clips are too long and `data.too_long` is `error`, or none is left.
-    """
-    data, training = config.data, config.training
-    full = _full_lengths(config, dataset)
-    too_long = np.flatnonzero(full > data.max_frames)
-    clips = np.arange(len(dataset))
-    if len(too_long) and data.too_long == "error":
-        first = dataset.store.details(int(too_long[0]))
-        raise DataError(
-            f"{len(too_long)} training clips are longer than data.max_frames = {data.max_frames} frames after "
-            f"step_frames, the first is {first['uid']!r} with {full[too_long[0]]}. Raise data.max_frames or "
-            "data.step_frames, or set data.too_long to truncate or skip."
-        )
-    if data.too_long == "skip":
-        clips = np.setdiff1d(clips, too_long)
-    if not len(clips):
-        raise DataError(
-            f"{dataset.store.folder}: no training clip is left; all are longer than data.max_frames."
-        )
-    return BucketBatchSampler(
-        dataset.lengths,
-        clips,
-        batch_size=training.batch_size or (None if training.frames_per_batch else 32),
-        frames_per_batch=training.frames_per_batch,
-        seed=config.seed,
-        rank=int(os.environ.get("RANK", "0")),
-        world_size=int(os.environ.get("WORLD_SIZE", "1")),
-        accumulation=training.gradient_accumulation_steps,
+def _ctc_targets(config: Config, text_side: TextSide, labels: TokenTexts) -> CtcTargets | None:
+    """What the head of the auxiliary loss writes, where there is one."""
+    training, targets = config.training, text_side.targets
+    if not training.ctc_weight:
+        return None
+    return find_ctc_targets(
+        targets.tokenizer,
+        labels,
+        kind=training.ctc_target,
+        weight=training.ctc_weight,
+        leave_out=targets.languages.ids.values() if targets.languages else (),
     )
 
 
@@ -255,33 +296,3 @@ def _check_target_limits(config: Config, text_model: PreTrainedModel) -> None:
                 f"{key} = {length} tokens; the decoder of this {text_model.config.model_type} model takes at most "
                 f"{limit}. Lower {key}."
             )
-
-
-def _full_lengths(config: Config, dataset: ClipDataset) -> NDArray[np.int64]:
-    """Frames of each clip after `step_frames`, before any is cut, (N,)."""
-    return -(-dataset.store.frames.astype(np.int64) // config.data.step_frames)
-
-
-def count_cut_clips(config: Config, parts: Parts) -> int:
-    """Clips longer than `max_frames`, which are cut or left out."""
-    return int((_full_lengths(config, parts.dataset) > config.data.max_frames).sum())
-
-
-def count_cut_texts(config: Config, parts: Parts) -> int:
-    """Texts that fill all of `max_length`: those that were cut, and the few that fit exactly."""
-    labels = parts.dataset.labels or []
-    return sum(len(ids) >= config.data.max_length for ids in labels)
-
-
-def _say_what_is_cut(config: Config, parts: Parts) -> None:
-    clips, texts = count_cut_clips(config, parts), count_cut_texts(config, parts)
-    if clips:
-        what = "left out" if config.data.too_long == "skip" else "cut"
-        logger.warning(
-            "%d of %d training clips are longer than data.max_frames and are %s.",
-            clips,
-            len(parts.dataset),
-            what,
-        )
-    if texts:
-        logger.warning("%d training texts reach data.max_length tokens and are cut there.", texts)

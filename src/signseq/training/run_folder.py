@@ -3,46 +3,74 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from signseq.config import Config, load_config, save_config
 from signseq.errors import CheckpointError, SignSeqError
+from signseq.settings import flatten
+from signseq.training.safety.checkpoints import (
+    all_checkpoints,
+    clear_leftovers,
+    count_processes,
+    last_checkpoint,
+)
+from signseq.training.safety.run_lock import check_unlocked
+from signseq.training.safety.step_watch import NAN_LOG
 
 __all__ = [
     "failed_writes_named",
     "find_start",
     "interruption_explained",
-    "last_checkpoint",
     "make_folder",
+    "may_change",
+    "save_windows",
+    "saved_windows",
 ]
 
 logger = logging.getLogger(__name__)
 
 # What a run leaves besides its checkpoints; a new run must not be mistaken for having made it.
 RESULTS = ("model*.safetensors*", "adapter_*", "predictions*.tsv", "scores*.json")
-LOG = "metrics.jsonl"
+WINDOWS = "windows.json"  # in checkpoints of a run whose store lies elsewhere
+# What is left beside them, which no run goes on from: its log, and what is drawn and said of it.
+RECORDS = (
+    *("metrics.jsonl", "curves.svg", "examples.*", "model.txt"),
+    *("trackers.json", "tensorboard", "wandb", "report.html", NAN_LOG),
+)
 
 # All else must stay as it was when a run goes on: it changes what is learned, or when.
 MAY_CHANGE = (
-    *(f"data.{key}" for key in ("corpus", "val_path", "test_path", "other_paths", "pose_dir")),
-    *("data.store", "data.max_skipped", "generation"),
+    *(f"data.{key}" for key in ("corpus", "val_path", "test_path", "other_paths")),
+    *(f"data.{key}" for key in ("pose_dir", "video_dir")),
+    *(
+        "data.store",
+        "data.mix",  # which clips they are is in each checkpoint's facts
+        "data.cache_dir",
+        "data.cache_gib",
+        "data.max_skipped",
+        "generation",
+        "evaluation",
+    ),
     *(f"training.{key}" for key in ("checkpoint_dir", "num_workers", "mixed_precision")),
-    "training.gradient_checkpointing",
+    *("training.gradient_checkpointing", "model.attention"),
     *(f"training.{key}" for key in ("eval_batch_size", "eval_epochs", "eval_beams")),
     *(f"training.{key}" for key in ("early_stopping_patience", "save_total_limit")),
-    *(f"training.{key}" for key in ("use_wandb", "project_name", "run_name")),
+    *(f"training.{key}" for key in ("save_steps", "on_nan", "fsdp")),
+    *(f"training.{key}" for key in ("report_to", "use_wandb", "project_name")),
+    *("training.run_name", "training.example_clips", "sweep"),
 )
 HF_MAY_CHANGE = tuple(
     f"training.hf.{prefix}"
     for prefix in ("logging_", "save_", "eval_", "dataloader_", "report_to", "ddp_")
 )
 
+ACCUMULATION = "training.gradient_accumulation_steps"
 FAILED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 # safetensors and torch write files themselves, and raise no OSError.
 SIGNS_OF_A_FAILED_WRITE = (
@@ -60,6 +88,7 @@ def find_start(config: Config, *, resume: bool, overwrite: bool) -> Path | None:
     """
     folder = config.training.checkpoint_dir
     _check_writable(folder)
+    check_unlocked(folder)
     last = last_checkpoint(folder)
     if resume and last is not None:
         _check_unchanged(config, last)
@@ -80,21 +109,30 @@ def find_start(config: Config, *, resume: bool, overwrite: bool) -> Path | None:
     return None
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; the trainer's state is written last."""
-    whole = [path for path in _checkpoints(folder) if (path / "trainer_state.json").exists()]
-    return whole[-1] if whole else None
-
-
 def make_folder(folder: Path, config: Config, *, clear: bool) -> None:
     """Make the folder of a run, with its config; `clear` deletes what another run left there."""
     folder.mkdir(parents=True, exist_ok=True)
+    clear_leftovers(folder)
     if clear:
-        for path in _checkpoints(folder):
+        for path in all_checkpoints(folder):
             shutil.rmtree(path)
-        for path in (path for pattern in (*RESULTS, LOG) for path in folder.glob(pattern)):
-            path.unlink()
+        for path in (path for pattern in (*RESULTS, *RECORDS) for path in folder.glob(pattern)):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
     save_config(config, folder / "config.yaml")
+
+
+def save_windows(checkpoint: Path, count: int) -> None:
+    """Note how many windows the training store is read in, on which the order of the batches depends."""
+    (checkpoint / WINDOWS).write_text(json.dumps({"windows": count}), encoding="utf-8")
+
+
+def saved_windows(checkpoint: Path) -> int:
+    """How many windows the run has read its training store in; one where the store was not far away."""
+    path = checkpoint / WINDOWS
+    return int(json.loads(path.read_text(encoding="utf-8"))["windows"]) if path.exists() else 1
 
 
 @contextmanager
@@ -129,16 +167,10 @@ def failed_writes_named(folder: Path) -> Iterator[None]:
         ) from fault
 
 
-def _checkpoints(folder: Path) -> list[Path]:
-    """The trainer's own folders of checkpoints, oldest first; nothing else that is called alike."""
-    numbered = [path for path in folder.glob("checkpoint-*") if path.name[11:].isdecimal()]
-    return sorted(filter(Path.is_dir, numbered), key=lambda path: int(path.name[11:]))
-
-
 def _first_result(folder: Path) -> Path | None:
     """Something that took work to make; the log alone is what an early Ctrl-C leaves."""
     found = (path for pattern in RESULTS for path in sorted(folder.glob(pattern)))
-    return next(iter([*_checkpoints(folder)[-1:], *found]), None)
+    return next(iter([*all_checkpoints(folder)[-1:], *found]), None)
 
 
 def _check_writable(folder: Path) -> None:
@@ -154,12 +186,20 @@ def _check_unchanged(config: Config, checkpoint: Path) -> None:
     saved = checkpoint / "config.yaml"
     if not saved.exists():
         return
-    was, now = (_flat(each.model_dump(mode="json")) for each in (load_config(saved), config))
+    was, now = (flatten(each.model_dump(mode="json")) for each in (load_config(saved), config))
     changed = [
         f"{key}: {was.get(key)} -> {now.get(key)}"
         for key in dict.fromkeys([*was, *now])
-        if was.get(key) != now.get(key) and not _may_change(key)
+        if was.get(key) != now.get(key) and not may_change(key)
     ]
+    # what one process accumulates, several may share: the steps are the same
+    processes, earlier = int(os.environ.get("WORLD_SIZE", "1")), count_processes(checkpoint)
+    share, earlier_share = now[ACCUMULATION], was[ACCUMULATION]
+    changed = [line for line in changed if not line.startswith(ACCUMULATION)]
+    if processes * share != earlier * earlier_share:
+        changed.append(
+            f"processes x {ACCUMULATION}: {earlier} x {earlier_share} -> {processes} x {share}"
+        )
     if changed:
         raise CheckpointError(
             f"{checkpoint}: was made with other settings, so the run can't go on from it:\n"
@@ -168,19 +208,8 @@ def _check_unchanged(config: Config, checkpoint: Path) -> None:
         )
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted keys, so that a difference has a name."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.")
-            if isinstance(value, Mapping)
-            else {f"{prefix}{key}": value}
-        )
-    return flat
-
-
-def _may_change(key: str) -> bool:
+def may_change(key: str) -> bool:
+    """Whether a run can go on with another value of a setting, given by its dotted key."""
     inside = any(key == allowed or key.startswith(f"{allowed}.") for allowed in MAY_CHANGE)
     return inside or key.startswith(HF_MAY_CHANGE)
 

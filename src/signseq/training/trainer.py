@@ -2,51 +2,46 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import (
-    EarlyStoppingCallback,
-    PreTrainedTokenizerBase,
-    Seq2SeqTrainer,
-    TrainerCallback,
-)
-from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers import PreTrainedTokenizerBase
 
 from signseq.config import Config, save_config
 from signseq.data.batching import (
+    BATCHES_AHEAD,
     BucketBatchSampler,
     Clip,
     ClipDataset,
     TokenTexts,
     collate,
-    plan_batches,
 )
+from signseq.data.planning import draw_windows, plan_batches
 from signseq.data.store import PoseStore
-from signseq.errors import ConfigError
 from signseq.evaluation import translate_store
-from signseq.metrics import has_ngrams, score
+from signseq.metrics import score
 from signseq.model.adapters import without_adapters
 from signseq.model.feeding import NO_LABEL
-from signseq.model.self_check import leaves_parameters_unused
 from signseq.model.sign_translation import SignTranslationModel
 from signseq.model.targets import TargetEncoder
-from signseq.training.arguments import build_arguments
-from signseq.training.callbacks import DivergenceCallback, EpochCallback, ReportCallback
+from signseq.training.compilation import choose_collate
+from signseq.training.fast_trainer import FastTrainer
+from signseq.training.run_folder import save_windows
+from signseq.training.safety.safe_trainer import SafeTrainer
+from signseq.training.safety.step_watch import Outcome
+from signseq.training.safety.stopping import EvaluationStoppedError, outlive_signals
+from signseq.training.tracking.reporting import TrackingCallback
 
-if TYPE_CHECKING:
-    from peft import PeftModel
-
-__all__ = ["SignTrainer", "build_trainer"]
+__all__ = ["SignTrainer"]
 
 
-class SignTrainer(Seq2SeqTrainer):
+class SignTrainer(SafeTrainer, FastTrainer):
     """Trains on the batches of a `BucketBatchSampler`, and scores whole translations.
 
     Args:
@@ -54,6 +49,7 @@ class SignTrainer(Seq2SeqTrainer):
         val_store: Clips to score during training; None scores nothing.
         targets: Turns their texts into labels.
         config: The experiment.
+        tracking: Where values and example translations go.
         **kwargs: What Seq2SeqTrainer takes.
     """
 
@@ -64,13 +60,19 @@ class SignTrainer(Seq2SeqTrainer):
         val_store: PoseStore | None,
         targets: TargetEncoder,
         config: Config,
+        tracking: TrackingCallback,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.sampler = sampler
+        super().__init__(sampler=sampler, config=config, settings=config.training, **kwargs)
+        self.tracking = tracking
+        self.add_callback(tracking)
         self.val_store = val_store
         self.targets = targets
-        self.experiment = config
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """As the Trainer's; checks and probes before it are no part of what is logged."""
+        self._translation_model().ctc_meter.forget()
+        return super().train(*args, **kwargs)
 
     def get_train_dataloader(self) -> DataLoader[Clip]:
         """Our own batches: the sampler has divided them among the processes already."""
@@ -78,12 +80,18 @@ class SignTrainer(Seq2SeqTrainer):
         return DataLoader(
             cast(ClipDataset, self.train_dataset),
             batch_sampler=self.sampler,
-            collate_fn=collate,
+            collate_fn=choose_collate(self.experiment),
             num_workers=workers,
             pin_memory=torch.cuda.is_available(),
-            prefetch_factor=4 if workers else None,
+            prefetch_factor=BATCHES_AHEAD if workers else None,
+            worker_init_fn=outlive_signals,
             persistent_workers=workers > 0,  # they need not be started anew in every epoch
         )
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
+        """The batches of an optimizer step; how long they are waited for is measured."""
+        timed = self.tracking.meter.timed(epoch_iterator)
+        return super().get_batch_samples(timed, num_batches, device)
 
     def evaluate(
         self,
@@ -92,15 +100,22 @@ class SignTrainer(Seq2SeqTrainer):
         metric_key_prefix: str = "eval",
         **settings: Any,
     ) -> dict[str, float]:
-        """Loss and scores on the validation clips; each is translated once, whatever the number of processes."""
+        """Loss and scores on the validation clips; each is translated once, whatever the number of processes.
+
+        Raises:
+            EvaluationStoppedError: On every process, if one of them was told to stop meanwhile.
+        """
         if self.val_store is None:
             return {}
+        self.tracking.meter.stop()
         start = time.monotonic()
         model = self._translation_model()
         model.train(False)
-        with self.autocast_smart_context_manager():
-            loss = self._mean_loss(model)
-            scores = self._translate_and_score(model)
+        with self.accelerator.autocast():
+            found = self._score_share(model)
+        loss, hypotheses = self._gather(found)
+        self.tracking.show_translations(hypotheses, step=self.state.global_step)
+        scores = self._score(hypotheses)
         values = {name: value for name, value in scores.items() if isinstance(value, float)}
         metrics = {
             f"{metric_key_prefix}_{name}": value for name, value in {"loss": loss, **values}.items()
@@ -111,6 +126,26 @@ class SignTrainer(Seq2SeqTrainer):
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Log the auxiliary loss by itself beside the sum that is trained on; and how fast that goes."""
+        if "loss" in logs:
+            logs |= self._translation_model().ctc_meter.take(self._add_up)
+            logs |= self.tracking.rates
+            logs |= self.tracking.meter.read(
+                device=self.args.device, world_size=self.args.world_size
+            )
+        super().log(logs, *args, **kwargs)
+
+    def _add_up(self, sums: Tensor) -> Tensor:
+        """Over all processes."""
+        if self.args.world_size > 1:
+            dist.all_reduce(sums)
+        return sums
+
+    def _leave_out(self, outcome: Outcome) -> None:
+        super()._leave_out(outcome)
+        self._translation_model().ctc_meter.forget(len(outcome.losses))
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Not counted: the Trainer's estimate walks through all modules at every step."""
@@ -130,32 +165,67 @@ class SignTrainer(Seq2SeqTrainer):
             for rank in range(self.args.world_size)
         ]
 
-    def _translate_and_score(self, model: SignTranslationModel) -> dict[str, Any]:
+    def _score_share(self, model: SignTranslationModel) -> tuple[list[float], list[str]] | None:
+        """Sum of losses, tokens, and the texts of this process's clips; None if it was told to stop."""
         assert self.val_store is not None
         training = self.experiment.training
-        shares = self._shares()
         settings = self.experiment.generation.model_copy(update={"num_beams": training.eval_beams})
-        texts = translate_store(
-            model,
-            self._tokenizer(),
-            self.val_store,
-            settings=settings,
-            batch_size=training.eval_batch_size,
-            clips=shares[self.args.process_index],
-        )
-        gathered: list[Any] = [texts]
+        try:
+            sums = self._sum_losses(model)
+            texts = translate_store(
+                model,
+                self._tokenizer(),
+                self.val_store,
+                settings=settings,
+                batch_size=training.eval_batch_size,
+                clips=self._shares()[self.args.process_index],
+                before_batch=self.may_evaluate,
+            )
+        except EvaluationStoppedError:
+            return None
+        return sums, texts
+
+    def _gather(self, found: tuple[list[float], list[str]] | None) -> tuple[float, list[str]]:
+        """The mean loss per token and all texts, of what each process found.
+
+        Raises:
+            EvaluationStoppedError: If one of them didn't finish.
+        """
+        assert self.val_store is not None
+        gathered = [found]
         if self.args.world_size > 1:
             gathered = [None] * self.args.world_size
-            dist.all_gather_object(gathered, texts)
-        hypotheses = [""] * len(self.val_store)
-        for share, found in zip(shares, gathered, strict=True):
-            for number, text in zip(share, found, strict=True):
+            dist.all_gather_object(gathered, found)
+        total, tokens, hypotheses = 0.0, 0.0, [""] * len(self.val_store)
+        for share, part in zip(self._shares(), gathered, strict=True):
+            if part is None:
+                raise EvaluationStoppedError
+            total, tokens = total + part[0][0], tokens + part[0][1]
+            for number, text in zip(share, part[1], strict=True):
                 hypotheses[number] = text
-        return score(hypotheses, list(self.val_store.texts())).as_dict()
+        return total / tokens, hypotheses
+
+    def _score(self, hypotheses: list[str]) -> dict[str, Any]:
+        """Compute the scores in the first process, and tell them the others."""
+        assert self.val_store is not None
+        wanted = self.experiment.evaluation
+        scores: list[Any] = [None]
+        if self.args.process_index == 0:
+            scores[0] = score(
+                hypotheses,
+                list(self.val_store.texts()),
+                normalize=wanted.normalize,
+                tokenize=wanted.tokenize,
+                language=self.experiment.data.target_language,
+            ).as_dict()
+        if self.args.world_size > 1:
+            dist.broadcast_object_list(scores)
+        found: dict[str, Any] = scores[0]
+        return found
 
     @torch.no_grad()
-    def _mean_loss(self, model: SignTranslationModel) -> float:
-        """Mean loss per token over the validation clips of all processes."""
+    def _sum_losses(self, model: SignTranslationModel) -> list[float]:
+        """Sum of the losses, and number of tokens, of this process's validation clips."""
         assert self.val_store is not None
         data = self.experiment.data
         labels = TokenTexts(self.val_store.targets(), self.targets)
@@ -165,19 +235,21 @@ class SignTrainer(Seq2SeqTrainer):
         share = self._shares()[self.args.process_index]
         total = torch.zeros(2, dtype=torch.float64)
         batches = (
-            plan_batches(dataset.lengths[share], batch_size=self.args.eval_batch_size)
+            plan_batches(
+                dataset.lengths[share],
+                batch_size=self.args.eval_batch_size,
+                windows=draw_windows(self.val_store, share),
+            )
             if len(share)
             else []
         )
         for places in batches:
+            self.may_evaluate()
             batch = collate([dataset[0, int(share[place])] for place in places])
             moved = {name: tensor.to(model.device) for name, tensor in batch.items()}  # type: ignore[attr-defined]
             count = int(moved["labels"].ne(NO_LABEL).sum())
             total += torch.tensor([float(model(**moved).loss) * count, count], dtype=torch.float64)
-        if self.args.world_size > 1:
-            total = total.to(self.args.device)
-            dist.all_reduce(total)
-        return float(total[0] / total[1])
+        return total.tolist()
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save weights or adapters, tokenizer and `config.yaml`: all that translating needs, nothing pickled."""
@@ -189,72 +261,5 @@ class SignTrainer(Seq2SeqTrainer):
             if model is not self.model:  # peft saves no config.json with its adapters
                 model.config.save_pretrained(folder)
             save_config(self.experiment, folder / "config.yaml")
-
-
-def build_trainer(
-    config: Config,
-    model: SignTranslationModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    dataset: ClipDataset,
-    sampler: BucketBatchSampler,
-    val_store: PoseStore | None,
-    targets: TargetEncoder,
-    adapters: PeftModel | None = None,
-) -> SignTrainer:
-    """Put a trainer together.
-
-    Args:
-        config: The experiment.
-        model: What is trained.
-        tokenizer: The text model's.
-        dataset: The training clips.
-        sampler: This process's batches of them.
-        val_store: Clips to score during training; None scores nothing.
-        targets: Turns texts into labels.
-        adapters: What `add_lora` made of the model: trained and saved in its place.
-
-    Raises:
-        ConfigError: See `build_arguments`.
-        DataError: See `build_arguments`.
-    """
-    training = config.training
-    if (
-        training.best_metric == "bleu4"
-        and val_store is not None
-        and not has_ngrams(val_store.texts(), 4)
-    ):
-        raise ConfigError(
-            "training.best_metric is bleu4, which is 0 by definition on these validation texts: none has four words. "
-            "Set it to cer, chrf or loss."
-        )
-    steps = len(sampler) // training.gradient_accumulation_steps
-    callbacks: list[TrainerCallback] = [
-        EpochCallback(sampler, accumulation=training.gradient_accumulation_steps),
-        ReportCallback(training.checkpoint_dir),
-        DivergenceCallback(),
-    ]
-    if training.early_stopping_patience is not None:
-        callbacks.append(EarlyStoppingCallback(training.early_stopping_patience))
-    if training.use_wandb:
-        os.environ.setdefault("WANDB_PROJECT", training.project_name)
-    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
-    trainer = SignTrainer(
-        sampler=sampler,
-        val_store=val_store,
-        targets=targets,
-        config=config,
-        model=model if adapters is None else adapters,
-        args=build_arguments(
-            config,
-            steps_per_epoch=steps,
-            find_unused=None if alone else leaves_parameters_unused(model),
-        ),
-        train_dataset=dataset,
-        eval_dataset=val_store,
-        processing_class=tokenizer,
-        callbacks=callbacks,
-    )
-    for callback in (PrinterCallback, ProgressCallback):
-        trainer.remove_callback(callback)
-    return trainer
+            if _internal_call and self.sampler.windows:
+                save_windows(folder, self.sampler.windows.count)

@@ -11,6 +11,7 @@ from pathlib import Path
 from signseq.config import DataConfig
 from signseq.data.readers.example import Example
 from signseq.errors import ConfigError, DataError
+from signseq.poses.estimation.video import SUFFIXES as VIDEO_SUFFIXES
 from signseq.poses.skeletons import SKELETONS
 from signseq.poses.sources.opening import SUFFIXES
 from signseq.poses.sources.source import DOT_POSE, FormatName, PoseFormat, TimeUnit
@@ -37,10 +38,12 @@ class PosePlace:
     Attributes:
         folder: The folder, the zip, or the first part of a split one.
         pose_format: How the poses are stored.
+        is_of_videos: Whether the poses are found in videos, so that a file named here may be the video.
     """
 
     folder: Path
     pose_format: PoseFormat = DOT_POSE
+    is_of_videos: bool = False
 
     @cached_property
     def is_archive(self) -> bool:
@@ -86,6 +89,8 @@ class PosePlace:
             DataError: If nobody says the frame rate.
         """
         pose_format = self.pose_format
+        if self.is_of_videos and file.lower().endswith(VIDEO_SUFFIXES):
+            file = f"{file.rpartition('.')[0]}.pose"
         if not pose_format.is_dot_pose:
             if fps is not None:
                 pose_format = _at_rate(pose_format, fps)
@@ -146,7 +151,7 @@ def build_place(
     """
     files = data.pose_files
     pose_format = PoseFormat(
-        name=files.format or default,
+        name=files.format or ("pose" if data.video_dir else default),
         skeleton=files.skeleton,
         channels=files.channels,
         fps=files.fps,
@@ -159,7 +164,7 @@ def build_place(
     folder = data.pose_dir
     if finds_parts and not is_archive(folder):
         folder = next((path for path in sorted(folder.glob("*part_aa"))), folder)
-    return PosePlace(folder, pose_format)
+    return PosePlace(folder, pose_format, is_of_videos=data.video_dir is not None)
 
 
 def _misfits(data: DataConfig, pose_format: PoseFormat) -> Iterator[str]:
@@ -194,5 +199,12 @@ def _misfits(data: DataConfig, pose_format: PoseFormat) -> Iterator[str]:
         )
     if kind == "openpose" and is_archive(data.pose_dir):
         yield f"data.pose_dir = {data.pose_dir}: OpenPose's folders are read unpacked only."
+    if data.video_dir is not None and (kind != "pose" or is_archive(data.pose_dir)):
+        yield (
+            f"data.video_dir is given, so that .pose files are written into the folder data.pose_dir, but "
+            f"{'that is an archive' if is_archive(data.pose_dir) else place}. Drop one of the two."
+        )
+    if data.video_dir is not None and data.corpus in ("youtube_asl_h5", "wholebody_pkl"):
+        yield f"data.video_dir is given, but data.corpus: {data.corpus} comes as keypoints. Drop it."
     if kind == "h5" and data.corpus != "youtube_asl_h5":
         yield "data.pose_files.format: h5 is read for data.corpus: youtube_asl_h5 only."

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signseq.errors import PoseError
+from signseq.poses.reading import unreadable
 from signseq.poses.sequence import PoseFile
 from signseq.poses.skeletons import SKELETONS, Skeleton
 from signseq.poses.sources.source import Channels, PoseFormat, PoseSource, make_file
@@ -56,10 +57,8 @@ def open_npy(content: str | bytes, pose_format: PoseFormat, *, name: str) -> Pos
             array = np.load(io.BytesIO(content), allow_pickle=False)
         else:
             array = np.load(content, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as fault:
-        raise PoseError(f"{name}: no such file.") from fault
     except OSError as fault:
-        raise PoseError(f"{name}: can't be read ({fault.strerror or fault}).") from fault
+        raise unreadable(name, fault) from fault
     except (ValueError, EOFError, SyntaxError, MemoryError, OverflowError) as fault:
         if not _starts_like_npy(content):  # numpy would take it for a pickle
             raise PoseError(f"{name}: no whole .npy file. Fetch or save it again.") from fault

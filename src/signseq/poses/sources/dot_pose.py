@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from signseq.errors import MissingExtraError, PoseError
+from signseq.poses.reading import unreadable
 from signseq.poses.sequence import PoseFile
 from signseq.poses.sources.source import PoseSource
 
@@ -38,10 +39,8 @@ def _read_bytes(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()
-    except FileNotFoundError as fault:
-        raise PoseError(f"{path}: no such file.") from fault
     except OSError as fault:
-        raise PoseError(f"{path}: can't be read ({fault.strerror}).") from fault
+        raise unreadable(path, fault) from fault
 
 
 def _unpack(content: bytes, name: str) -> bytes:

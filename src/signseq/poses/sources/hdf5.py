@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from signseq.errors import MissingExtraError, PoseError
+from signseq.errors import MissingExtraError, PoseAccessError, PoseError
+from signseq.poses.reading import may_pass, unreadable
 from signseq.poses.sources.arrays import open_array, skeleton_of
 from signseq.poses.sources.source import PoseFormat, PoseSource
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["list_h5", "open_h5"]
 
 DEFAULT_SKELETON = "youtube_asl_104"
+SYSTEM_FAULT = re.compile(r"errno = (\d+)")
 
 
 def open_h5(path: str, member: str, pose_format: PoseFormat, *, name: str) -> PoseSource:
@@ -38,7 +41,7 @@ def open_h5(path: str, member: str, pose_format: PoseFormat, *, name: str) -> Po
         data = file.get(member)
         shape = getattr(data, "shape", None)  # a group has none
     except (OSError, RuntimeError, ValueError, KeyError) as fault:
-        raise PoseError(f"{name}: can't be read ({fault}). Fetch {path} again.") from fault
+        raise _kind(fault)(f"{name}: can't be read ({fault}). Fetch {path} again.") from fault
     if data is None or shape is None:
         raise PoseError(f"{name}: no such data set in the file.")
 
@@ -46,7 +49,8 @@ def open_h5(path: str, member: str, pose_format: PoseFormat, *, name: str) -> Po
         try:
             return data[first:last]
         except (OSError, RuntimeError) as fault:
-            raise PoseError(f"{name}: cut off or damaged ({fault}). Fetch {path} again.") from fault
+            said = f"cut off or damaged ({fault}). Fetch {path} again."
+            raise _kind(fault)(f"{name}: {said}") from fault
 
     return open_array(data, tuple(shape), pose_format, skeleton, name=name, read=read)
 
@@ -70,7 +74,7 @@ def _open(path: str, name: str) -> h5py.File:
     try:
         stat = os.stat(path)
     except OSError as fault:
-        raise PoseError(f"{name}: no such file.") from fault
+        raise unreadable(name, fault) from fault
     return _open_file(path, stat.st_size, stat.st_mtime_ns)
 
 
@@ -83,14 +87,23 @@ def _open_file(path: str, _size: int, _changed: int) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except BlockingIOError as fault:
-        raise PoseError(f"{path}: {_locked()}") from fault
+        raise PoseAccessError(f"{path}: {_locked()}") from fault
     except OSError as fault:
         said = str(fault)
         if "truncated" in said:
             raise PoseError(f"{path}: cut off ({said}). Fetch it again.") from fault
         if "unable to lock file" in said or "already open for write" in said:
-            raise PoseError(f"{path}: {_locked()}") from fault
-        raise PoseError(f"{path}: not a whole HDF5 file ({said}). Fetch it again.") from fault
+            raise PoseAccessError(f"{path}: {_locked()}") from fault
+        if may_pass(fault):
+            raise unreadable(path, fault) from fault
+        raise _kind(fault)(f"{path}: not a whole HDF5 file ({said}). Fetch it again.") from fault
+
+
+def _kind(fault: Exception) -> type[PoseError]:
+    """What kind of error a fault is; the number that the system gave HDF5 stands in its text only."""
+    number = SYSTEM_FAULT.search(str(fault))
+    passes = may_pass(fault) or (number is not None and may_pass(OSError(int(number[1]), "")))
+    return PoseAccessError if passes else PoseError
 
 
 def _locked() -> str:

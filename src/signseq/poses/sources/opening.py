@@ -67,6 +67,17 @@ def stamp_poses(path: str, *, member: str | None, pose_format: PoseFormat) -> st
         if member is not None and pose_format.name != "h5":
             return open_archive(path).stamp(member)
         stat = os.stat(path)  # of a folder: when a file came or went
+        files = f" {_stamp_files(path)}" if pose_format.name == "openpose" else ""
     except (OSError, PoseError):
         return "missing"
-    return f"{stat.st_size} {stat.st_mtime_ns}"
+    return f"{stat.st_size} {stat.st_mtime_ns}{files}"
+
+
+def _stamp_files(folder: str) -> str:
+    """What changes when a file in a folder is written over: the bytes of all, and the time of the newest."""
+    size = newest = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            stat = entry.stat()
+            size, newest = size + stat.st_size, max(newest, stat.st_mtime_ns)
+    return f"{size} {newest}"

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signseq.errors import PoseError
+from signseq.poses.reading import unreadable
 from signseq.poses.sequence import PoseFile
 from signseq.poses.skeletons import SKELETONS
 from signseq.poses.sources.source import (
@@ -60,7 +61,7 @@ def open_openpose(path: str, pose_format: PoseFormat, *, name: str) -> PoseSourc
     except NotADirectoryError as fault:
         raise PoseError(f"{name}: not a folder; expected OpenPose's JSON files in it.") from fault
     except OSError as fault:
-        raise PoseError(f"{name}: can't be read ({fault.strerror}).") from fault
+        raise unreadable(name, fault) from fault
     fps = pose_format.rate(name)
 
     def decode(first: int, last: int) -> PoseFile:
@@ -114,7 +115,7 @@ def _read_people(path: str) -> NDArray[np.float32]:
         numbers = [_numbers_of(person, path) for person in people]
         values = np.array(numbers, np.float32).reshape(len(people), len(SKELETON.names), 3)
     except OSError as fault:
-        raise PoseError(f"{path}: can't be read ({fault.strerror}).") from fault
+        raise unreadable(path, fault) from fault
     except JSON_FAULTS as fault:
         raise PoseError(
             f"{path}: not a whole JSON file of OpenPose ({type(fault).__name__}: {fault}). Fetch it anew."

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signseq.errors import PoseError
+from signseq.poses.reading import unreadable
 
 __all__ = ["read_pickle"]
 
@@ -47,15 +48,13 @@ def read_pickle(content: str | Path | bytes, *, name: str, allowed: bool) -> Any
         )
     try:
         file = io.BytesIO(content) if isinstance(content, bytes) else open(content, "rb")  # noqa: SIM115
-    except FileNotFoundError as fault:
-        raise PoseError(f"{name}: no such file.") from fault
     except OSError as fault:
-        raise PoseError(f"{name}: can't be read ({fault.strerror}).") from fault
+        raise unreadable(name, fault) from fault
     with file:
         try:
             return _DataUnpickler(file, name).load()
         except OSError as fault:
-            raise PoseError(f"{name}: can't be read ({fault.strerror}).") from fault
+            raise unreadable(name, fault) from fault
         except FAULTS as fault:
             raise PoseError(
                 f"{name}: no whole pickle of plain data ({type(fault).__name__}: {fault}). Fetch it anew."

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from signseq.errors import DataError, PoseError
+from signseq.poses.reading import may_pass, unreadable
 
 __all__ = ["Archive", "is_archive", "open_archive"]
 
@@ -123,6 +124,8 @@ class Archive:
         try:
             return self._zip.read(info)
         except MEMBER_FAULTS as fault:
+            if isinstance(fault, OSError) and may_pass(fault):
+                raise unreadable(f"{self.path}/{member}", fault) from fault
             part = self._parts.part_at(info.header_offset)
             raise PoseError(
                 f"{self.path}/{member}: can't be unpacked ({fault}); {part} is damaged or cut off. Fetch it again."
@@ -159,10 +162,8 @@ def open_archive(path: str) -> Archive:
     try:
         paths = _find_parts(path)
         stats = [os.stat(part) for part in paths]
-    except FileNotFoundError as fault:
-        raise PoseError(f"{path}: no such file.") from fault
     except OSError as fault:
-        raise PoseError(f"{path}: can't be read ({fault.strerror}).") from fault
+        raise unreadable(path, fault) from fault
     return _open(path, paths, tuple((stat.st_size, stat.st_mtime_ns) for stat in stats))
 
 

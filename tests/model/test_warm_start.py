@@ -1,0 +1,204 @@
+"""`model.init_from`: starting from the weights of a checkpoint."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import tiny_config, write_corpus
+from signseq.config import save_config
+from signseq.errors import CheckpointError, ConfigError
+from signseq.model.loading import load_model, load_whole
+from signseq.model.warm_start import warm_start, warn_of_unknown_characters
+from signseq.training.run import build_parts, train
+from signseq.translation import Translator
+
+CTC = "training.ctc_weight=0.3"
+
+
+@pytest.fixture(scope="module")
+def origin(prepared, tmp_path_factory):
+    """A checkpoint, as training leaves it, whose weights are no new model's."""
+    return save_origin(tiny_config(prepared, CTC), tmp_path_factory.mktemp("origin"))
+
+
+def save_origin(config, folder):
+    parts = build_parts(config)
+    with torch.no_grad():
+        for weight in parts.model.parameters():
+            weight += 0.1 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
+    parts.model.pose_encoder.features.mean.fill_(0.25)
+    parts.model.save_pretrained(folder)
+    parts.tokenizer.save_pretrained(folder)
+    save_config(config, folder / "config.yaml")
+    return folder
+
+
+def weights(model):
+    return {name: weight for name, weight in model.state_dict().items() if ".ctc." not in name}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(one[name].equal(other[name]) for name in one)
+
+
+def test_a_run_starts_from_all_weights_of_the_checkpoint(run_config, origin):
+    plain = build_parts(run_config()).model
+    model = build_parts(run_config(f"model.init_from={origin}")).model
+    wanted = weights(load_model(origin))
+
+    assert same(weights(model), wanted)
+    assert not same(weights(plain), wanted)
+
+
+def test_the_statistics_of_the_coordinates_are_the_checkpoints(run_config, origin):
+    model = build_parts(run_config(f"model.init_from={origin}")).model
+
+    assert float(model.pose_encoder.features.mean.mean()) == 0.25
+
+
+def test_the_tokenizer_is_the_checkpoints_even_where_texts_are_others(origin, tmp_path):
+    write_corpus(tmp_path, train=8)
+    table = (tmp_path / "train.csv").read_text().replace("bread", "zebra")
+    (tmp_path / "train.csv").write_text(table)
+    other = tiny_config(
+        tmp_path, f"model.init_from={origin}", "data.val_path=null", "data.test_path=null"
+    )
+
+    tokenizer = build_parts(other).tokenizer
+
+    assert tokenizer.get_vocab() == build_parts_tokenizer(origin)
+    assert tokenizer("zebra")["input_ids"].count(tokenizer.unk_token_id) > 0
+
+
+def build_parts_tokenizer(folder):
+    return Translator.from_pretrained(folder).tokenizer.get_vocab()
+
+
+def test_characters_that_its_tokenizer_doesnt_know_are_counted(caplog, origin):
+    tokenizer = Translator.from_pretrained(origin).tokenizer
+    labels = [np.array(tokenizer(text)["input_ids"]) for text in ("we eat", "zq")]
+
+    with caplog.at_level(logging.WARNING):
+        warn_of_unknown_characters(tokenizer, labels, folder=origin)
+
+    assert "1 training texts hold characters" in caplog.text
+
+
+def test_a_head_for_ctc_is_taken_over_where_it_writes_the_same(run_config, origin):
+    def head(*overrides):
+        model = build_parts(run_config(f"model.init_from={origin}", *overrides)).model
+        return model.pose_encoder.ctc.project.weight
+
+    wanted = load_model(origin).pose_encoder.ctc.project.weight
+
+    assert head(CTC).equal(wanted)
+    assert head(CTC, "training.ctc_target=tokens").shape != wanted.shape
+    assert not hasattr(
+        build_parts(run_config(f"model.init_from={origin}")).model.pose_encoder, "ctc"
+    )
+
+
+def test_dropout_may_change(run_config, origin):
+    build_parts(run_config(f"model.init_from={origin}", "model.dropout=0.3"))
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("data.keypoints=hands", r"data\.keypoints: upper_body_hands there, hands here"),
+        ("data.normalize=shoulders", r"data\.normalize: parts there, shoulders here"),
+        ("model.encoder.stride=4", r"model\.encoder\.stride: 2 there, 4 here"),
+        ("model.encoder.type=part_gcn", r"model\.encoder\.type: conv there, part_gcn here"),
+        ("model.encoder.registers=2", r"model\.encoder\.registers: 0 there, 2 here"),
+        ("model.name=t5", r"the architecture: bart there, t5 here"),
+        ("model.size.width=16", r"the size of text_model.*: \(32,\) there, \(16,\) here"),
+        ("model.size.layers=2", r"model\.size: \d+ tensors here have no counterpart there"),
+    ],
+)
+def test_what_differs_is_named(run_config, origin, tmp_path, override, said):
+    store = f"data.store={tmp_path / 'store'}"  # other keypoints need another
+    config = run_config(f"model.init_from={origin}", override, store)
+
+    with pytest.raises(CheckpointError, match=said):
+        build_parts(config)
+
+
+def test_another_vocabulary_is_refused(run_config, origin, tmp_path):
+    other = build_parts(run_config("model.vocabulary={type: characters}"))
+    other.tokenizer.save_pretrained(tmp_path / "characters")
+    named = f"model.tokenizer={tmp_path / 'characters'}"
+
+    with pytest.raises(CheckpointError, match=r"model\.tokenizer: \d+ tokens there, \d+ here"):
+        build_parts(run_config(f"model.init_from={origin}", named))
+
+
+def test_a_checkpoint_that_isnt_there_is_named(run_config, tmp_path):
+    with pytest.raises(CheckpointError, match="nowhere: no such checkpoint folder"):
+        build_parts(run_config(f"model.init_from={tmp_path / 'nowhere'}"))
+
+
+def test_quantized_weights_cant_start_from_a_checkpoint(run_config, origin):
+    with pytest.raises(ConfigError, match=r"load_in_4bit and model\.init_from are both given"):
+        run_config(
+            *(f"model.init_from={origin}", "model.use_lora=true", "model.load_in_4bit=true"),
+            "model.from_scratch=false",
+        )
+
+
+def test_the_random_state_is_left_as_it_was(run_config, origin):
+    model = build_parts(run_config(f"model.init_from={origin}"))
+    before = torch.get_rng_state()
+
+    warm_start(model.model, origin, tokenizer=model.tokenizer)
+
+    assert torch.get_rng_state().equal(before)
+
+
+# ----------------------------------------------------------------------------- whole runs, adapters
+
+
+def test_a_run_that_goes_on_has_its_own_weights_and_needs_no_others(
+    run_config, prepared, tmp_path, monkeypatch
+):
+    origin = save_origin(tiny_config(prepared), tmp_path / "origin")
+    config = run_config(f"model.init_from={origin}", "training.max_steps=2")
+    train(config)
+    origin.rename(tmp_path / "elsewhere")
+
+    monkeypatch.setattr("signseq.training.run.warm_start", None)  # a call would be an error
+    train(config, resume=True)
+
+
+def test_adapters_start_from_a_checkpoint_and_are_loaded_upon_it(run_config, origin, tmp_path):
+    lora = run_config(
+        *(f"model.init_from={origin}", "model.use_lora=true", "model.lora_config.r=2"),
+        "training.max_steps=2",
+    )
+    folder = train(lora)
+
+    adapted, base = load_model(folder), load_model(origin)
+    key = "text_model.model.encoder.layers.0.fc1.weight"
+    assert adapted.state_dict()[key].equal(base.state_dict()[key])
+
+    again = build_parts(
+        run_config(f"model.init_from={folder}", f"training.checkpoint_dir={tmp_path / 'next'}")
+    )
+    assert same(weights(again.model), weights(load_whole(folder)))
+    train(lora, resume=True)
+
+
+def test_adapters_whose_checkpoint_is_gone_say_so(run_config, prepared, tmp_path):
+    origin = save_origin(tiny_config(prepared), tmp_path / "origin")
+    overrides = (f"model.init_from={origin}", "model.use_lora=true", "training.max_steps=1")
+    folder = train(run_config(*overrides))
+    origin.rename(tmp_path / "elsewhere")
+
+    with pytest.raises(CheckpointError, match=r"model\.init_from\), which is not there"):
+        load_model(folder)
+
+
+def test_adapters_on_random_weights_are_still_refused(run_config):
+    with pytest.raises(ConfigError, match=r"model\.use_lora would freeze random weights"):
+        run_config("model.use_lora=true")

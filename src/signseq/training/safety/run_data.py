@@ -32,12 +32,16 @@ def describe_data(store: PoseStore) -> dict[str, Any]:
     Args:
         store: The training clips.
     """
-    uids = "\n".join(str(store.details(number)["uid"]) for number in range(len(store)))
+    uids, texts = hashlib.sha256(), hashlib.sha256()
+    for number in range(len(store)):
+        uids.update(f"{store.details(number)['uid']}\n".encode())
+    for text in store.texts():
+        texts.update(f"{text}\n".encode())
     facts: dict[str, Any] = {
         "clips": len(store),
-        "uids": _digest(uids.encode()),
+        "uids": uids.hexdigest(),
         "frames": _digest(store.frames.tobytes()),
-        "texts": _digest("\n".join(store.texts()).encode()),
+        "texts": texts.hexdigest(),
         "poses": _digest(store.mean.tobytes() + store.spread.tobytes()),
     }
     if isinstance(store, MixedStore):

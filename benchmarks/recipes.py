@@ -1,10 +1,10 @@
 """What each option of a recipe is worth on the embedded corpus, and on 500 of its sentences.
 
-    python benchmarks/recipes.py [500|4000] [ROW ...] [--epochs N] [--out recipes.jsonl] [--list]
+    python benchmarks/recipes.py [500|4000] [ROW ...] [--seeds 42 43 44] [--epochs N] [--out recipes.jsonl] [--list]
 
-Trains a model per row from configs/demo.yaml, with the same seed, epochs and batches, and scores it on
-the 300 test sentences, none of whose names occur in training. Rows that the output file holds already are
-not run again; the table is printed at the end. One seed: differences of a few points are noise.
+Trains a model per row and seed from configs/demo.yaml, with the same epochs and batches, and scores it on
+the 300 test sentences, none of whose names occur in training. What the output file holds already is not run
+again; the table of the means is printed at the end, with the standard deviation over the seeds.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import argparse
 import csv
 import json
 import shutil
+import statistics
 import time
-from itertools import islice
+from itertools import groupby, islice, product
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
+from signseq.averaging import average
 from signseq.config import Config, load_config, parse_config
 from signseq.data.fingerspelling import write_corpus
 from signseq.data.lexicon import read_index
@@ -34,9 +36,11 @@ from signseq.training.run import train
 EPOCHS = {500: 60, 4000: 8}  # about 2,000 steps each
 ENCODER = "model.encoder"
 BASE = ("training.label_smoothing=0.1",)
+STITCHED = Path("data/stitched")
 PRETRAINED = "checkpoints/recipes/pretrained"
 PART_GCN = (f"{ENCODER}.type=part_gcn", f"{ENCODER}.width=32")
 CTC = ("training.ctc_weight=0.3", "training.ctc_target=tokens")
+MIXED, AVERAGED = "mixed with stitched", "average of the last 5 checkpoints"
 ROWS: dict[str, tuple[str, ...]] = {
     "conv, stride 4": (),
     "linear": (f"{ENCODER}.type=linear",),
@@ -66,6 +70,9 @@ ROWS: dict[str, tuple[str, ...]] = {
     "pretrained on stitched": (f"model.init_from={PRETRAINED}",),
     "pretrained on stitched, ctc tokens 0.3": (f"model.init_from={PRETRAINED}-ctc", *CTC),
     "part_gcn, ctc tokens 0.3": (*PART_GCN, *CTC),
+    "layerwise_decay 0.8": ("training.layerwise_decay=0.8",),
+    MIXED: (),
+    AVERAGED: (),
     "t5": ("model.name=t5",),
     "t5, no positions": ("model.name=t5", f"{ENCODER}.positions=none"),
 }
@@ -76,6 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sentences", nargs="?", type=int, choices=EPOCHS, default=500)
     parser.add_argument("rows", nargs="*", help="which; all where none is named")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[42])
     parser.add_argument("--epochs", type=float)
     parser.add_argument("--out", type=Path, default=Path("recipes.jsonl"))
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
@@ -87,20 +95,22 @@ def main() -> None:
         parser.error(f"no row {unknown[0]!r}; see --list")
     write_corpus("sentences", Path("data/sentences"))
     epochs = given.epochs or EPOCHS[given.sentences]
-    for row in given.rows or ROWS:
-        if not any(_is(found, row, given.sentences, epochs) for found in read(given.out)):
-            outcome = run(row, sentences=given.sentences, epochs=epochs)
+    for row, seed in product(given.rows or ROWS, given.seeds):
+        key = {"row": row, "sentences": given.sentences, "epochs": epochs, "seed": seed}
+        if not any(found | key == found for found in read(given.out)):
+            outcome = key | run(row, sentences=given.sentences, epochs=epochs, seed=seed)
             with given.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(outcome) + "\n")
     print(table(read(given.out)))
 
 
-def run(row: str, *, sentences: int, epochs: float) -> dict[str, Any]:
-    """Train and score one row."""
-    folder = f"checkpoints/recipes/{sentences}-{row.replace(' ', '_').replace(',', '')}"
+def run(row: str, *, sentences: int, epochs: float, seed: int) -> dict[str, Any]:
+    """Train and score one row with one seed."""
+    folder = f"checkpoints/recipes/{sentences}-{row.replace(' ', '_').replace(',', '')}-{seed}"
     config = load_config(
         demo_config(),
         [
+            f"seed={seed}",
             *BASE,
             *(f"data.{key}" for key in cut(sentences)),
             f"training.num_epochs={epochs}",
@@ -109,19 +119,17 @@ def run(row: str, *, sentences: int, epochs: float) -> dict[str, Any]:
             f"training.checkpoint_dir={folder}",
             *ROWS[row],
             *(f"data.store=stores/{sentences}_{s}" for s in normalisation(row)),
+            *mixing(row, sentences=sentences),
         ],
     )
-    prepare(config)
     begun = time.process_time()  # whatever else the machine does meanwhile
+    prepare(config)
     if config.model.init_from is not None:
         pretrain(config, sentences=sentences)
-    checkpoint = train(config, overwrite=True)
+    checkpoint = train_averaged(config) if row == AVERAGED else train(config, overwrite=True)
     minutes = (time.process_time() - begun) / 60
     found = evaluate(checkpoint, blind=False)
     return {
-        "row": row,
-        "sentences": sentences,
-        "epochs": epochs,
         "bleu4": found.scores.bleu4,
         "cer": found.scores.cer,
         "exact": found.scores.exact_match,
@@ -130,11 +138,52 @@ def run(row: str, *, sentences: int, epochs: float) -> dict[str, Any]:
     }
 
 
+def train_averaged(config: Config) -> Path:
+    """Train, and average what was saved at the end of each of the last five epochs."""
+    training = config.training.model_copy(update={"save_total_limit": 5, "eval_epochs": 1})
+    config = config.model_copy(update={"training": training})
+    folder = train(config, overwrite=True)
+    saved = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    out = folder.with_name(f"{folder.name}-mean")
+    shutil.rmtree(out, ignore_errors=True)
+    return average(saved[-5:], out)
+
+
+def mixing(row: str, *, sentences: int) -> list[str]:
+    """Settings that mix the stitched sentences in."""
+    if row != MIXED:
+        return []
+    write_stitched(sentences=sentences)
+    entry = f"corpus: csv, train_path: {STITCHED}/table.csv, pose_dir: {STITCHED}/poses, store: stores/stitched"
+    return [f"data.mix=[{{{entry}}}]"]
+
+
 def pretrain(config: Config, *, sentences: int) -> None:
     """Train on sentences stitched of one recording per sign; their texts are those beyond the cut."""
     out = config.model.init_from
     assert out is not None
     if (out / "model.safetensors").exists():
+        return
+    write_stitched(sentences=sentences)
+    settings = {
+        "data": {
+            **{"corpus": "csv", "train_path": STITCHED / "table.csv", "store": "stores/stitched"},
+            **{"val_path": None, "test_path": None, "pose_dir": STITCHED / "poses"},
+        },
+        "training": {"num_epochs": EPOCHS[4000], "checkpoint_dir": out},
+        "model": {"init_from": None},
+    }
+    changed = {
+        name: getattr(config, name).model_copy(update=update) for name, update in settings.items()
+    }
+    first = parse_config(config.model_copy(update=changed).model_dump(mode="json"))
+    prepare(first)
+    train(first, overwrite=True)
+
+
+def write_stitched(*, sentences: int) -> None:
+    """Compose the texts beyond the cut of one recording per sign and letter."""
+    if (STITCHED / "table.csv").exists():
         return
     signs, letters = Path("data/lexicon/signs"), Path("data/lexicon/letters")
     copy_lexicon(signs, letters)
@@ -147,22 +196,7 @@ def pretrain(config: Config, *, sentences: int) -> None:
         for row in rows:  # a name is a gloss that the lexicon lacks, so it is spelled
             writer.writerow([row["uid"], row["text"], row["glosses"].replace("fs-", "")])
     joining = Joining(sign_seconds=0.4)
-    stitched = Path("data/stitched")
-    stitch(signs, texts, stitched, letters=letters, missing="spell", joining=joining)
-    settings = {
-        "data": {
-            **{"corpus": "csv", "train_path": stitched / "table.csv", "store": "stores/stitched"},
-            **{"val_path": None, "test_path": None, "pose_dir": stitched / "poses"},
-        },
-        "training": {"num_epochs": EPOCHS[4000], "checkpoint_dir": out},
-        "model": {"init_from": None},
-    }
-    changed = {
-        name: getattr(config, name).model_copy(update=update) for name, update in settings.items()
-    }
-    first = parse_config(config.model_copy(update=changed).model_dump(mode="json"))
-    prepare(first)
-    train(first, overwrite=True)
+    stitch(signs, texts, STITCHED, letters=letters, missing="spell", joining=joining)
 
 
 def copy_lexicon(signs: Path, letters: Path) -> None:
@@ -212,22 +246,25 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def _is(found: dict[str, Any], row: str, sentences: int, epochs: float) -> bool:
-    return (found["row"], found["sentences"], found["epochs"]) == (row, sentences, epochs)
-
-
 def table(outcomes: list[dict[str, Any]]) -> str:
-    """The outcomes as Markdown."""
+    """The means over the seeds as Markdown."""
     lines = [
-        "| sentences x epochs | row | BLEU-4 | CER | exact | exact, with a name | CPU minutes |",
-        "|---|---|---|---|---|---|---|",
+        "| sentences x epochs | row | seeds | BLEU-4 | CER | exact | exact, with a name | CPU minutes |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for one in outcomes:
-        scores = [f"{one[key]:.2f}" for key in ("bleu4", "cer")]
-        scores += [f"{one[key]:.1f}" for key in ("exact", "exact_with_name", "cpu_minutes")]
-        head = f"| {one['sentences']} x {one['epochs']:g} | {one['row']} "
-        lines.append(head + "".join(f"| {score} " for score in scores) + "|")
+    for (sentences, epochs, row), found in groupby(sorted(outcomes, key=_row), key=_row):
+        runs = list(found)
+        cells = [f"{sentences} x {epochs:g}", row, str(len(runs))]
+        for key in ("bleu4", "cer", "exact", "exact_with_name", "cpu_minutes"):
+            values = [one[key] for one in runs]
+            spread = f" ± {statistics.stdev(values):.1f}" if len(runs) > 1 else ""
+            cells.append(f"{statistics.mean(values):.1f}{spread}")
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _row(outcome: dict[str, Any]) -> tuple[int, float, str]:
+    return outcome["sentences"], outcome["epochs"], outcome["row"]
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ import sys
 
 import pytest
 
+from conftest import tiny_config
 from signseq import __main__ as cli
-from signseq.comparison import compare, parse_systems, read_systems
+from signseq.comparison import compare
 from signseq.comparison_table import format_comparison
+from signseq.config import load_config, save_config
 from signseq.errors import DataError
 from signseq.grouping import (
     find_groups,
@@ -18,6 +20,7 @@ from signseq.grouping import (
 )
 from signseq.metrics import score
 from signseq.predictions import Predictions
+from signseq.systems import group_seeds, parse_systems, read_systems
 
 WORDS = "we eat bread you see water now the rain comes".split()
 CLIPS = 120
@@ -170,6 +173,46 @@ def test_systems_are_runs_or_names_of_several(arguments, expected):
     } == expected
 
 
+@pytest.fixture
+def seeded(prepared, tmp_path):
+    """Makes run folders that hold a config."""
+
+    def seeded(name, *overrides):
+        folder = tmp_path / name
+        folder.mkdir()
+        place = f"training.checkpoint_dir={folder}"
+        save_config(tiny_config(prepared, place, *overrides), folder / "config.yaml")
+        return folder
+
+    return seeded
+
+
+def test_runs_that_differ_by_seed_alone_are_one_system(seeded):
+    runs = [
+        seeded("b1", "seed=1"),
+        seeded("n1", "seed=1", "model.dropout=0.3"),
+        seeded("b2", "seed=2"),
+        seeded("again", "seed=7", "generation.num_beams=3"),
+    ]
+
+    found = parse_systems(list(map(str, runs)))
+    assert list(found.values()) == [[runs[0], runs[2]], [runs[1]], [runs[3]]]
+    assert next(iter(found)) == f"{runs[0]} (2 seeds)"
+    one = parse_systems([f"a={runs[0]}", str(runs[2])])
+    assert list(map(len, one.values())) == [1, 1]  # what has a name stays by itself
+
+
+def test_runs_with_the_same_seed_are_not_taken_for_seeds(seeded):
+    assert group_seeds([seeded("one", "seed=1"), seeded("two", "seed=1"), "no/run"]) == {}
+
+
+def test_seeds_of_one_system_alone_have_a_mean_and_spread():
+    found = compare({"good": [GOOD, TWIN]}, **FEW)
+
+    assert found.scores["cer"]["good"].spread is not None
+    assert "over 2 runs" in format_comparison(found)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"), [(["a"], "name two or more"), (["a", "a"], "named twice")]
 )
@@ -300,3 +343,20 @@ def test_the_command_prints_json(call, write):
     assert (code, err) == (0, "")
     assert set(found["scores"]["exact_match"]) == set(map(str, folders))
     assert sum(part["count"] for part in found["groups"].values()) == CLIPS
+
+
+def test_the_command_finds_a_runs_training_texts_by_itself(call, write, seeded):
+    folders = write(GOOD), write(BAD)
+    config = load_config(seeded("config") / "config.yaml")
+    save_config(config, folders[0] / "config.yaml")
+    code, out, err = call("compare", *folders, "--metrics", "exact", "--by", "rare")
+
+    assert (code, err) == (0, "")
+    assert "a word never seen" in out
+
+
+def test_an_empty_reference_is_named_by_its_clip():
+    empty = Predictions("runs/a", ["one", "two"], ["a", " "], ["a", "b"])
+
+    with pytest.raises(DataError, match=r"runs/a: 1 of 2 references are empty.*'two'"):
+        compare({"a": [empty], "b": [empty]}, **FEW)

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from conftest import KEYPOINTS, sign_pose, tiny_config, write_rows
+from signseq.config import save_config
 from signseq.controls import (
     CONTROLS,
     change_poses,
     choose_controls,
     derange,
+    find_training_texts,
     is_possible,
     most_frequent,
     most_typical,
@@ -100,6 +102,14 @@ def test_the_training_texts_are_found_without_preparing_the_clips(tmp_path):
     assert texts == {"you": 1, "we eat": 2, "bread": 2}
     assert most_frequent(texts) == "we eat"  # the first of two
     assert not (tmp_path / "store").exists()
+
+
+def test_a_run_folder_tells_its_training_texts(tmp_path):
+    write_texts(tmp_path, ["you", "we eat", "we eat"])
+    save_config(tiny_config(tmp_path), tmp_path / "config.yaml")
+
+    assert sorted(find_training_texts(tmp_path)) == ["we eat", "we eat", "you"]
+    assert find_training_texts(tmp_path / "poses") == []
 
 
 def test_the_most_typical_sentence_shares_most_with_the_others():

@@ -144,8 +144,15 @@ def test_a_missing_file_and_missing_references_are_told(write, tmp_path):
 
 
 def test_an_empty_reference_is_named_by_its_number(write):
-    with pytest.raises(DataError, match="Reference 2 is empty"):
+    with pytest.raises(DataError, match=r"ref: text 2 has an empty reference\."):
         score_files(write("hyp", ["a", "b"]), [write("ref", ["a", ""])])
+
+
+def test_one_text_is_told_to_have_no_interval(write):
+    scores = score(["a"], ["a"], resamples=20)
+
+    assert "1 text, normalize" in format_report(scores)
+    assert "One text gives no interval" in format_report(scores)
 
 
 def test_the_report_shows_every_score_with_its_signature():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
@@ -16,7 +15,7 @@ from signseq.metrics import ERRORS, choose_tokenizer, find_metrics, gather_texts
 from signseq.metrics.measured import Measured
 from signseq.metrics.resampling import RESAMPLES, SEED, TRIALS
 from signseq.metrics.significance import Difference, compare_paired, mean_intervals
-from signseq.predictions import Predictions, read_predictions
+from signseq.predictions import Predictions
 
 __all__ = [
     "DEFAULT_METRICS",
@@ -24,8 +23,6 @@ __all__ = [
     "Spread",
     "SystemScore",
     "compare",
-    "parse_systems",
-    "read_systems",
 ]
 
 DEFAULT_METRICS = ("bleu4", "chrf", "ter", "rouge_l", "wer", "cer", "exact_match")
@@ -92,77 +89,6 @@ class Comparison:
         return asdict(self)
 
 
-def parse_systems(arguments: Sequence[str]) -> dict[str, list[Path]]:
-    """Systems of the command line: `RUN`, or `NAME=RUN,RUN,...` for several runs of one system.
-
-    Raises:
-        DataError: If there are fewer than two, or two have one name.
-    """
-    systems: dict[str, list[Path]] = {}
-    for argument in arguments:
-        name, separator, places = argument.partition("=")
-        if separator and not Path(argument).exists():
-            runs = [Path(place) for place in places.split(",")]
-        else:
-            name, runs = argument, [Path(argument)]
-        if name in systems:
-            raise DataError(
-                f"{name!r} is named twice; several runs of one system go as {name}=RUN,RUN."
-            )
-        systems[name] = runs
-    if len(systems) < 2:
-        raise DataError(
-            "There is one system to compare; name two or more runs, the baseline first."
-        )
-    return systems
-
-
-def read_systems(
-    systems: Mapping[str, Sequence[Path]], *, split: str = "test"
-) -> dict[str, list[Predictions]]:
-    """Read every run's predictions, all brought to the order of the first.
-
-    Raises:
-        DataError: If one has none, or they aren't of the same clips with the same references.
-    """
-    found = {
-        name: [read_predictions(Path(place), split=split) for place in places]
-        for name, places in systems.items()
-    }
-    first = next(iter(found.values()))[0]
-    return {name: [_aligned(first, run) for run in runs] for name, runs in found.items()}
-
-
-def _aligned(first: Predictions, other: Predictions) -> Predictions:
-    """The other run in the order of the first one's clips."""
-    places = {uid: number for number, uid in enumerate(other.uids)}
-    missing = [uid for uid in first.uids if uid not in places]
-    known = set(first.uids)
-    more = [uid for uid in other.uids if uid not in known]
-    refusal = "Scores on different test sets can't be compared: evaluate both on the same."
-    if missing or more:
-        of = [
-            f"{len(uids)} of {run.name}, the first {uids[0]!r}"
-            for run, uids in ((first, missing), (other, more))
-            if uids
-        ]
-        raise DataError(
-            f"{first.name} and {other.name} are of different clips; without a partner are "
-            f"{' and '.join(of)}. {refusal}"
-        )
-    order = [places[uid] for uid in first.uids]
-    references = [other.references[place] for place in order]
-    differing = [n for n, text in enumerate(first.references) if text != references[n]]
-    if differing:
-        number = differing[0]
-        raise DataError(
-            f"{first.name} and {other.name} have different references for {len(differing)} of {len(order)} clips, the "
-            f"first {first.uids[number]!r}: {first.references[number]!r} and {references[number]!r}. {refusal}"
-        )
-    hypotheses = [other.hypotheses[place] for place in order]
-    return Predictions(other.name, first.uids, references, hypotheses)
-
-
 def compare(
     systems: Mapping[str, Sequence[Predictions]],
     *,
@@ -193,7 +119,14 @@ def compare(
         ConfigError: If a metric, normalisation or tokenizer is unknown.
         DataError: If there are too few clips, or a reference is empty.
     """
-    references = next(iter(systems.values()))[0].references
+    first = next(iter(systems.values()))[0]
+    references = first.references
+    empty = [uid for uid, text in zip(first.uids, references, strict=True) if not text.strip()]
+    if empty:
+        raise DataError(
+            f"{first.name}: {len(empty)} of {len(references)} references are empty, the first that of {empty[0]!r}; a "
+            "clip without a text can't be scored."
+        )
     tokenizer = choose_tokenizer(tokenize, references, language=language)
     names = find_metrics(metrics)
     measured: dict[str, Runs] = {

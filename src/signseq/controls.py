@@ -6,11 +6,12 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from signseq.config import Config
+from signseq.config import Config, load_config
 from signseq.data.examples import read_examples
 from signseq.data.storage import open_folder
 from signseq.data.store import read_store_facts
@@ -26,6 +27,7 @@ __all__ = [
     "change_poses",
     "choose_controls",
     "derange",
+    "find_training_texts",
     "is_possible",
     "most_frequent",
     "most_typical",
@@ -130,6 +132,13 @@ def read_training_texts(config: Config) -> Counter[str]:
     except DataError as fault:
         logger.warning("The training sentences are not known: %s", fault)
         return Counter()
+
+
+def find_training_texts(run: Path) -> list[str]:
+    """The training sentences of a run folder, each as often as it stands there; none where they aren't known."""
+    if not (run / "config.yaml").is_file():
+        return []
+    return list(read_training_texts(load_config(run / "config.yaml")).elements())
 
 
 def _training_texts(config: Config) -> Iterator[str]:

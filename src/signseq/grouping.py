@@ -140,7 +140,12 @@ def _inner_capitals(words: Sequence[str]) -> list[str]:
 
 
 def find_groups(
-    by: str, predictions: Predictions, *, table: Path | None = None, train: Path | None = None
+    by: str,
+    predictions: Predictions,
+    *,
+    table: Path | None = None,
+    train: Path | None = None,
+    training: Sequence[str] = (),
 ) -> Groups:
     """Groups as the command line names them.
 
@@ -148,12 +153,13 @@ def find_groups(
         by: `length`, `rare`, `names`, or a column of the table.
         predictions: Whose clips.
         table: With uid and the column; without, `by` must be one of the three.
-        train: The training texts, in a column `text`; `rare` needs them.
+        train: A table of the training texts, in a column `text`.
+        training: The same as texts, where there is no table; `rare` needs one of the two.
 
     Raises:
         DataError: If a table is missing or lacks something.
     """
-    training = read_texts(train, ["text"]) if train else []
+    training = read_texts(train, ["text"]) if train else training
     if table is not None:
         rows = read_table(table, ("uid", by))
         values = {row.values["uid"]: row.values[by] for row in rows}
@@ -163,9 +169,10 @@ def find_groups(
     if by == "names":
         return group_by_names(predictions.references, training)
     if by == "rare":
-        if train is None:
+        if not training:
             raise DataError(
-                "--by rare: which words are rare, the training texts say; name them: --train TABLE."
+                "--by rare: which words are rare, the training texts say, and the run doesn't tell them; "
+                "name them: --train TABLE."
             )
         return group_by_rarity(predictions.references, training)
     raise DataError(

@@ -53,20 +53,22 @@ def score_files(
         streams = [read_texts(path, columns) for path in references]
         for path, stream in zip(references, streams, strict=True):
             _check_lengths(hypotheses, own, path, stream)
+        places = list(references)
     elif hypotheses.is_dir():
         found = read_predictions(hypotheses)
-        own, streams = found.hypotheses, [found.references]
+        own, streams, places = found.hypotheses, [found.references], [hypotheses]
     elif hypotheses.suffix.lower() in DELIMITERS:
         columns = list(reference_columns) or [REFERENCES[0]]
         column = hypothesis_column or HYPOTHESIS
         rows = read_table(hypotheses, (column, *columns))
         own = [row.values[column] for row in rows]
-        streams = [[row.values[name] for row in rows] for name in columns]
+        streams, places = [[row.values[name] for row in rows] for name in columns], [hypotheses]
     else:
         raise DataError(
             f"{hypotheses}: no references. Name a file of them after it; or a table (.tsv, .csv) or run folder that "
             "holds both."
         )
+    _check_references(places, streams)
     return score(
         own,
         streams,
@@ -92,6 +94,21 @@ def _check_lengths(own_path: Path, own: Sequence[str], path: Path, texts: Sequen
     )
 
 
+def _check_references(places: Sequence[Path], streams: Sequence[Sequence[str]]) -> None:
+    lacking = [
+        number
+        for number, texts in enumerate(zip(*streams, strict=True), start=1)
+        if not any(map(str.strip, texts))
+    ]
+    if lacking:
+        names = " and ".join(map(str, places))
+        more = f", the first of {len(lacking)}" if len(lacking) > 1 else ""
+        raise DataError(
+            f"{names}: text {lacking[0]} has an empty reference{more}. What has no reference can't be scored: leave it "
+            "out of all files."
+        )
+
+
 def format_report(scores: Scores) -> str:
     """Every score with its interval and signature, a line each, and what was done to the texts."""
     values = scores.values()
@@ -105,11 +122,14 @@ def format_report(scores: Scores) -> str:
             + (f"{span:<17}" if scores.intervals else "")
             + scores.signatures[name]
         )
+    noun = "text" if scores.count == 1 else "texts"
     lines.append(
-        f"{scores.count} texts, normalize: {scores.normalize}, tokenize: {scores.tokenize}"
+        f"{scores.count} {noun}, normalize: {scores.normalize}, tokenize: {scores.tokenize}"
     )
     if scores.intervals:
         lines.append(f"[...]: 95% confidence intervals of {scores.resamples:,} bootstrap resamples")
+        if scores.count == 1:
+            lines.append("One text gives no interval: every resample of it is the same.")
     if None in values.values():
         lines.append("n/a: no reference has that many words, so this BLEU is 0 by definition.")
     return "\n".join(lines)

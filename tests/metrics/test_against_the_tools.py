@@ -203,3 +203,38 @@ def test_p_values_are_those_of_sacrebleus_paired_tests(kind):
         found = ours[name].p_bootstrap if kind == "bs" else ours[name].p_randomization
         assert found == theirs[title][1].p_value
         assert 0.02 < found < 0.98, "too clear a case to tell right from wrong"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_short_texts_with_several_references_have_sacrebleus_statistics(count):
+    rng = random.Random(count)
+    streams = [
+        [" ".join(rng.choices(["a", "b.", "c"], k=rng.randint(1, 5))) for _ in range(300)]
+        for _ in range(count + 1)
+    ]
+    hypotheses, *references = streams
+
+    found = measure(gather_texts(hypotheses, references), tokenize="13a")
+    for name, metric in {
+        "bleu4": BLEU(tokenize="13a"),
+        "chrf": CHRF(),
+        "chrf_pp": CHRF(word_order=2),
+    }.items():
+        theirs = np.array(metric._extract_corpus_statistics(hypotheses, references))
+        np.testing.assert_array_equal(found[name].statistics, theirs, err_msg=name)
+
+
+def test_rouge_words_that_come_again_are_cut_up_as_rouge_score_cuts_up_whole_texts():
+    rng = random.Random(8)
+    signs = "abZ19.,-'&_ßİΣσé\u00a0\u2028\t  "
+    references, hypotheses = (
+        ["q" + "".join(rng.choices(signs, k=rng.randint(0, 20))) for _ in range(500)]
+        for _ in range(2)
+    )
+    scorer = RougeScorer(["rougeL"])
+    theirs = [
+        scorer.score(r, h)["rougeL"].fmeasure for r, h in zip(references, hypotheses, strict=True)
+    ]
+
+    ours = score(hypotheses, references, metrics=["rouge_l"]).rouge_l
+    assert ours == pytest.approx(100 * np.mean(theirs), abs=1e-10)

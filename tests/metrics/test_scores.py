@@ -1,7 +1,9 @@
+import gc
 import os
 
 import pytest
 import torch
+from pydantic import ValidationError
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
@@ -48,6 +50,37 @@ def test_one_long_reference_is_enough_for_bleu4():
 def test_has_ngrams_counts_as_sacrebleu_does():
     assert has_ngrams(["Come here now!"], 4)  # the exclamation mark is a token
     assert not has_ngrams(["come here now"], 4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({"tokenize": "none"}, False), ({"tokenize": "char"}, True), ({"normalize": "no_punct"}, False),
+     ({"language": "zh"}, True)],
+)  # fmt: skip
+def test_whether_there_are_ngrams_depends_on_how_texts_are_scored(settings, expected):
+    assert has_ngrams(["Come here now!"], 4, **settings) is expected
+
+
+@pytest.mark.parametrize("name", ["posestitch_isign"])
+def test_a_rule_without_a_source_is_refused_with_the_reason(name):
+    with pytest.raises(ConfigError, match=r"no source was found.*lower_no_punct"):
+        score(["a"], ["a"], normalize=name)
+    with pytest.raises(ValidationError, match="no source was found"):
+        EvaluationConfig(normalize=name)
+
+
+def test_one_word_of_another_script_does_not_change_how_rouge_counts():
+    plain = score(["Come here now."] * 9, ["come here, now"] * 9)
+    mixed = score(["Come here now."] * 9, [*["come here, now"] * 8, "नमस्ते"])
+
+    assert plain.signatures["rouge_l"] == mixed.signatures["rouge_l"]
+    assert mixed.rouge_l == pytest.approx(100 * 8 / 9)
+
+
+def test_the_collector_is_as_it_was_after_measuring():
+    assert gc.isenabled()
+    score(["a"], ["b"])
+    assert gc.isenabled()
 
 
 def test_error_rates_count_edits():

@@ -91,7 +91,8 @@ def compare(
         list[str],
         typer.Argument(
             metavar="RUN...",
-            help="Run folders or tables of predictions, the baseline first; NAME=RUN,RUN,... for several seeds of one.",
+            help="Run folders or tables of predictions, the baseline first. Runs that differ by seed alone are one "
+            "system; NAME=RUN,RUN,... puts others together.",
         ),
     ],
     split: Annotated[str, typer.Option(help="Whose predictions, of run folders.")] = "test",
@@ -104,7 +105,9 @@ def compare(
     ] = None,
     train: Annotated[
         Path | None,
-        typer.Option(help="The training table with a column text, for --by rare and names."),
+        typer.Option(
+            help="The training table with a column text, for --by rare and names; default: the run's own."
+        ),
     ] = None,
     metrics: Metrics = None,
     normalize: Normalize = "none",
@@ -113,18 +116,24 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say whether systems differ by more than chance: differences, p-values and a verdict in words."""
-    from signseq import comparison, comparison_table
+    from signseq import comparison, comparison_table, systems
     from signseq.grouping import find_groups
 
-    systems = comparison.read_systems(comparison.parse_systems(runs), split=split)
-    first = next(iter(systems.values()))[0]
+    chosen = systems.parse_systems(runs)
+    found_runs = systems.read_systems(chosen, split=split)
+    first = next(iter(found_runs.values()))[0]
+    training: list[str] = []
+    if by in ("rare", "names") and train is None:
+        from signseq.controls import find_training_texts
+
+        training = find_training_texts(next(iter(chosen.values()))[0])
     found = comparison.compare(
-        systems,
+        found_runs,
         metrics=metrics.split(",") if metrics else comparison.DEFAULT_METRICS,
         normalize=normalize,
         tokenize=tokenize,
         language=language,
-        groups=find_groups(by, first, table=table, train=train) if by else None,
+        groups=find_groups(by, first, table=table, train=train, training=training) if by else None,
     )
     typer.echo(
         json.dumps(found.as_dict(), ensure_ascii=False)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from signseq.metrics.normalization import NORMALIZERS
+from signseq.metrics.normalization import NORMALIZERS, find_normalizer
 from signseq.metrics.scores import ERRORS, METRICS, PLAIN, Scores, find_metrics, measure, score
 from signseq.metrics.texts import Texts, gather_texts
 from signseq.metrics.tokenization import TOKENIZERS, choose_tokenizer, load_tokenizer, words_of
@@ -34,8 +34,15 @@ __all__ = [
 ]
 
 
-def has_ngrams(texts: Iterable[str], order: int, *, tokenize: str = "auto") -> bool:
-    """Whether any text has `order` words, as BLEU's tokenizer counts them."""
-    known = list(texts)
-    cut = words_of(choose_tokenizer(tokenize, known))
+def has_ngrams(
+    texts: Iterable[str],
+    order: int,
+    *,
+    normalize: str = "none",
+    tokenize: str = "auto",
+    language: str | None = None,
+) -> bool:
+    """Whether any text has `order` words, as BLEU's tokenizer counts them; see `score` for the settings."""
+    known = list(map(find_normalizer(normalize), texts))
+    cut = words_of(choose_tokenizer(tokenize, known, language=language))
     return any(len(cut(text)) >= order for text in known)

@@ -158,16 +158,17 @@ def _tally(grams: Integers, sides: int, references: int) -> tuple[Integers, Inte
     flat = grams.ravel()
     ends = np.flatnonzero(flat[1:] != flat[:-1])  # of runs of the same n-gram on the same side
     found, counts = flat[ends], np.diff(ends, prepend=-1)
+    rows = ends // grams.shape[1]
     shared = np.zeros((len(ends), references), np.int64)
-    own = found & ((1 << sides) - 1) == 0
+    own = (found & ((1 << sides) - 1) == 0) & (found < NO_GRAM)
     for ahead in range(1, references + 1):  # the runs of the others stand right behind
-        first = np.flatnonzero(own[:-ahead] & (found[:-ahead] >> sides == found[ahead:] >> sides))
+        same = (found[:-ahead] >> sides == found[ahead:] >> sides) & (rows[:-ahead] == rows[ahead:])
+        first = np.flatnonzero(own[:-ahead] & same)
         side = found[first + ahead] & ((1 << sides) - 1)
         shared[first, side - 1] = np.minimum(counts[first], counts[first + ahead])
     some = np.flatnonzero(shared.any(axis=1))
-    texts = ends[some] // grams.shape[1]
     sums = [
-        np.bincount(texts, weights=values, minlength=len(grams)).astype(np.int64)
+        np.bincount(rows[some], weights=values, minlength=len(grams)).astype(np.int64)
         for values in (*shared[some].T, shared[some].max(axis=1))
     ]
     return np.stack(sums[:-1], axis=1), sums[-1]

@@ -11,6 +11,7 @@ from functools import cache
 
 from signseq.errors import ConfigError
 from signseq.metrics.naming import nearest
+from signseq.sections.scoring import UNPUBLISHED
 
 __all__ = ["NORMALIZERS", "Normalizer", "find_normalizer"]
 
@@ -57,6 +58,8 @@ def find_normalizer(name: str) -> Callable[[str], str]:
     Raises:
         ConfigError: If there is none.
     """
+    if name in UNPUBLISHED:
+        raise ConfigError(f"normalize = {name!r}: {UNPUBLISHED[name]}.")
     if name not in NORMALIZERS:
         raise ConfigError(
             f"normalize = {name!r}: unknown normalisation; {nearest(name, NORMALIZERS)}"

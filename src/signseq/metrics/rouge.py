@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,12 @@ from rouge_score.tokenizers import DefaultTokenizer
 
 from signseq.metrics.measured import Floats, Measured, mean
 from signseq.metrics.texts import Texts
-from signseq.metrics.tokenization import Tokenizer
+from signseq.metrics.tokenization import Tokenizer, main_script
 
 __all__ = ["measure_rouge"]
 
+# rouge-score's tokenizer keeps a to z and digits: of other scripts it would leave nothing
+READABLE = ("LATIN", "")
 BETA = 1.2  # of coco-caption's rouge.py, which sign language papers copied: recall counts more
 
 Words = list[list[str]]
@@ -32,13 +35,14 @@ def measure_rouge(texts: Texts, tokenizer: str, tokenize: Tokenizer) -> dict[str
         tokenizer: `whitespace`, or what cuts up a language without spaces.
         tokenize: The same as a function.
     """
-    google, name = (
-        [list(map(DefaultTokenizer().tokenize, stream)) for stream in texts.streams()],
-        "default",
-    )
     plain = [list(map(tokenize, stream)) for stream in texts.streams()]
-    if not _is_readable(texts, google[1:]):
-        google, name = plain, tokenizer
+    google, name = plain, tokenizer
+    if tokenizer == "whitespace" and main_script(texts.references[0]) in READABLE:
+        known, name = _GoogleWords(), "default"
+        google = [
+            [list(chain.from_iterable(map(known.__getitem__, words))) for words in stream]
+            for stream in plain
+        ]
     spaces = (
         [[text.split(" ") for text in stream] for stream in texts.streams()]
         if tokenizer == "whitespace"
@@ -59,13 +63,16 @@ def _measured(values: Floats, signature: str) -> Measured:
     return Measured(np.column_stack((values, np.ones(len(values)))), mean, signature)
 
 
-def _is_readable(texts: Texts, references: Sequence[Words]) -> bool:
-    """Whether rouge-score's tokenizer, which keeps a to z and digits only, leaves something of each reference."""
-    return all(
-        words or not any(map(str.isalnum, text))
-        for own, cut in zip(texts.references, references, strict=True)
-        for text, words in zip(own, cut, strict=True)
-    )
+class _GoogleWords(dict[str, list[str]]):
+    """rouge-score's tokens of what stands between spaces, as words come again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tokenize: Callable[[str], list[str]] = DefaultTokenizer().tokenize
+
+    def __missing__(self, word: str) -> list[str]:
+        self[word] = tokens = self._tokenize(word)
+        return tokens
 
 
 def _common(streams: Sequence[Words]) -> tuple[Floats, Floats, Floats]:

@@ -24,14 +24,15 @@ FLAGS = (
 class Browser:
     """One page. What it logs, the errors of its scripts and the addresses it asks for are kept."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *flags: str) -> None:
         assert CHROMIUM is not None
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
         # The protocol's ends are file descriptors 3 and 4 by convention.
         shell = f'exec "$0" "$@" 3<&{to_browser} 4>&{from_browser}'
+        command = [CHROMIUM, *FLAGS, *flags, f"--user-data-dir={folder}", "about:blank"]
         self._process = subprocess.Popen(
-            ["bash", "-c", shell, CHROMIUM, *FLAGS, f"--user-data-dir={folder}", "about:blank"],
+            ["bash", "-c", shell, *command],
             pass_fds=(to_browser, from_browser),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -100,8 +101,11 @@ class Browser:
         return dict(answer)
 
     def open(self, path: Path) -> None:
+        self.visit(path.resolve().as_uri())
+
+    def visit(self, address: str) -> None:
         self._loaded = False
-        self.send("Page.navigate", url=path.resolve().as_uri())
+        self.send("Page.navigate", url=address)
         while not self._loaded:
             self._next()
 
@@ -127,9 +131,10 @@ class Browser:
 
     def press(self, key: str) -> None:
         code = {" ": "Space"}.get(key, key)
-        number = {"Tab": 9, " ": 32, "ArrowLeft": 37, "ArrowRight": 39, "End": 35, "Enter": 13}[key]
+        numbers = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "End": 35}
+        number = {**numbers, "ArrowLeft": 37, "ArrowRight": 39}[key]
         given = {"key": key, "code": code, "windowsVirtualKeyCode": number}
-        text = {"text": key} if key == " " else {}
+        text = {"text": {"Enter": "\r"}.get(key, key)} if key in (" ", "Enter") else {}
         self.send("Input.dispatchKeyEvent", type="keyDown", **given, **text)
         self.send("Input.dispatchKeyEvent", type="keyUp", **given)
 

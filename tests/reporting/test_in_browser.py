@@ -273,6 +273,37 @@ def test_nothing_is_wider_than_the_window(opened, width):
         opened.send("Emulation.clearDeviceMetricsOverride")
 
 
+def test_words_that_some_runs_lack_are_told_apart_from_those_that_all_lack(browser, page, tmp_path):
+    reference, outputs = "we eat fresh bread", ("we eat bread", "we eat")
+    clip = ReportClip(
+        "clip",
+        reference,
+        tuple(Output(find_difference(reference, text), text, 50.0, None) for text in outputs),
+        None,
+    )
+    runs = [
+        Run(name, None, Predictions(name, ["clip"], [reference], [text]), {}, [], None)
+        for name, text in zip(("one", "two"), outputs, strict=True)
+    ]
+    several = tmp_path / "several.html"
+    write_html(Report(runs, "test", Clips([clip], 1, []), None), several)
+    browser.errors.clear()
+
+    browser.open(several)
+    browser.wait_for(f"{CARD} !== null")
+
+    marks = browser.run(
+        f"[...{CARD}.querySelector('.words').children].map((each) => [each.className, each.title])"
+    )
+    assert marks == [
+        ["", ""],
+        ["", ""],
+        ["differs missing", "missing in the output of one, two"],
+        ["differs partly", "missing in the output of two"],
+    ]
+    assert browser.errors == []
+
+
 def test_a_report_of_a_real_run_has_no_errors(browser, evaluated, tmp_path):
     other = Path(shutil.copytree(evaluated, tmp_path / "other"))
     page = report([evaluated, other], out=tmp_path / "report.html")

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from signseq.__main__ import app
+from signseq.config import load_config, save_config
 from signseq.errors import DataError
 from signseq.reporting import looking
 from signseq.reporting import page as page_module
@@ -83,7 +84,7 @@ def test_every_clip_has_its_texts_poses_and_score(page, evaluated):
         assert clip["words"] == reference.split()
         (output,) = clip["outputs"]
         assert output["text"] == hypothesis
-        assert ("1" in output["extra"] + clip["missing"]) == (reference != hypothesis)
+        assert ("1" in output["extra"] + output["missing"]) == (reference != hypothesis)
         assert clip["pose"]["frames"] >= 1
     assert data["points"] == 53
     assert len(data["hands"]) == 42
@@ -208,6 +209,30 @@ def test_several_runs_are_compared(evaluated, copy, tmp_path):
     assert "Compared" in text
     assert f"worse than {evaluated} at 95%" in text
     assert all(len(clip["outputs"]) == 2 for clip in data_of(page)["clips"])
+
+
+def test_runs_that_differ_by_seed_alone_are_compared_together(evaluated, copy, tmp_path):
+    config = load_config(evaluated / "config.yaml")
+    save_config(config.model_copy(update={"seed": config.seed + 1}), copy / "config.yaml")
+    third = tmp_path / "third.tsv"
+    write_predictions(third, [(uid, reference, "you") for uid, reference, _ in read_rows(copy)])
+
+    page = report([evaluated, third, copy], out=tmp_path / "report.html", n_best=0)
+
+    text = page.read_text(encoding="utf-8")
+    assert f"<bdi>{evaluated} (2 seeds)</bdi>" in text
+    assert "mean of 2 runs, \u00b1 0.00" in text
+    assert f"worse than {evaluated} (2 seeds)" in text
+
+
+def test_each_output_has_its_own_marks_in_the_reference(evaluated, copy, tmp_path):
+    rows = [(uid, reference, "you") for uid, reference, _ in read_rows(copy)]
+    write_predictions(copy / "predictions.tsv", rows)
+
+    clips = data_of(report([evaluated, copy], out=tmp_path / "report.html", n_best=0))["clips"]
+    for clip in clips:
+        lacks = "".join("0" if word == "you" else "1" for word in clip["words"])
+        assert clip["outputs"][1]["missing"] == lacks or clip["words"].count("you") > 1
 
 
 def test_runs_of_different_clips_are_refused(evaluated, copy, tmp_path):

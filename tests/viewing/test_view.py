@@ -168,3 +168,20 @@ def test_what_ffmpeg_says_is_told(poses, tmp_path, monkeypatch):
     with pytest.raises(DataError, match="ffmpeg ended with 8: no encoder here"):
         view([poses / "0.pose"], mp4=tmp_path / "a.mp4")
     assert not list(tmp_path.glob("*.mp4"))
+
+
+@pytest.mark.parametrize(
+    "given", [{"seconds": float("nan")}, {"seconds": 0}, {"start": float("inf")}, {"limit": 0}]
+)
+def test_times_that_can_not_be_are_an_error(poses, given):
+    with pytest.raises(DataError, match="expected 0 or more"):
+        view([poses], **given)
+
+
+def test_hidden_files_of_a_folder_are_left_out_and_an_empty_name_is_no_folder(poses, tmp_path):
+    shutil.copy(poses / "0.pose", poses / ".hidden.pose")
+    view([poses], out=tmp_path / "page.html")
+
+    assert len(data_of(tmp_path / "page.html")["clips"]) == 3
+    with pytest.raises(DataError, match="empty name"):
+        view([""])

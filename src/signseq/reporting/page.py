@@ -12,13 +12,13 @@ from string import Template
 from typing import Any
 
 from signseq.charts import Curve, Panel, draw_panels
-from signseq.comparison import Comparison
-from signseq.errors import DataError
+from signseq.comparison import Comparison, SystemScore
 from signseq.metrics import ERRORS, METRICS
 from signseq.metrics.significance import LEVEL
+from signseq.playing.pages import player_script, write_whole
+from signseq.playing.skeletons import PACKED_ABSENT, PACKED_SIDE, pack_poses
 from signseq.reporting.clips import Clips, Output, ReportClip
 from signseq.reporting.runs import Run
-from signseq.reporting.skeletons import PACKED_ABSENT, PACKED_SIDE, pack_poses
 from signseq.score_findings import LOSS_METRICS
 from signseq.training.tracking.curves import PANELS
 
@@ -50,21 +50,14 @@ def write_html(report: Report, path: Path) -> None:
     Raises:
         DataError: If it can't be written.
     """
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(to_html(report), encoding="utf-8")
-        partial.replace(path)
-    except OSError as fault:
-        raise DataError(f"{path}: can't be written ({fault.strerror}).") from fault
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(to_html(report), path)
 
 
 def to_html(report: Report) -> str:
     """The report as one HTML page without any reference to another file."""
     template = files("signseq.reporting").joinpath("report.html").read_text(encoding="utf-8")
     parts = {
+        "player": player_script(),
         "title": escape(", ".join(run.name for run in report.runs)),
         "split": escape(report.split),
         "total": f"{report.clips.total:,}",
@@ -75,6 +68,7 @@ def to_html(report: Report) -> str:
         or "<p>None were scored: <code>signseq evaluate RUN --controls all</code></p>",
         "comparison": _comparison(report.comparison) if report.comparison else "",
         "curves": "\n".join(filter(None, map(_curves, report.runs))) or "<p>There is no log.</p>",
+        "single": "" if len(report.runs) > 1 else "hidden",
         "notes": _list(
             [
                 *report.clips.notes,
@@ -179,9 +173,9 @@ def _comparison(found: Comparison) -> str:
     rows = []
     for metric, systems in found.scores.items():
         for name, score in systems.items():
-            cells = [_number(score.score, score.interval)]
+            cells = [_number(score.score, score.interval) + _spread(score, found.systems[name])]
             if score.difference is None:
-                cells += ["", "", "the baseline"]
+                cells += ["", "", "the baseline" if len(systems) > 1 else ""]
             else:
                 p = max(score.difference.p_bootstrap, score.difference.p_randomization or 0.0)
                 cells += [f"{score.difference.difference:+.2f}", f"{p:.4f}", escape(score.verdict)]
@@ -197,6 +191,16 @@ def _comparison(found: Comparison) -> str:
         f"<tbody>{''.join(rows)}</tbody></table></div><p><small>p: the larger of paired bootstrap and "
         "paired approximate randomisation.</small></p></section>"
     )
+
+
+def _spread(score: SystemScore, runs: Sequence[str]) -> str:
+    if score.spread is None:
+        return ""
+    own = score.spread
+    told = (
+        f"mean of {len(runs)} runs, \u00b1 {own.deviation:.2f} ({own.least:.2f} to {own.most:.2f})"
+    )
+    return f"<br><small>{told}</small>"
 
 
 def points_of(log: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
@@ -262,7 +266,6 @@ def _clip(clip: ReportClip) -> dict[str, Any]:
         "uid": clip.uid,
         "text": clip.reference,
         "words": first.reference,
-        "missing": _flags(first.missing),
         "outputs": [_output(output) for output in clip.outputs],
     }
 
@@ -272,6 +275,7 @@ def _output(output: Output) -> dict[str, Any]:
         "text": output.text,
         "words": output.difference.output,
         "extra": _flags(output.difference.extra),
+        "missing": _flags(output.difference.missing),
         "score": round(output.score, 1),
     }
     if output.look is not None:

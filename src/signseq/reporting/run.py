@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from signseq.comparison import compare, read_systems
+from signseq.comparison import compare
 from signseq.errors import DataError
 from signseq.reporting.clips import gather_clips
 from signseq.reporting.page import Report, write_html
 from signseq.reporting.runs import read_run
+from signseq.systems import parse_systems, read_systems
 
 __all__ = ["report"]
 
@@ -27,7 +28,8 @@ def report(
     """Write one HTML file with scores, controls, curves and clips of runs that were evaluated.
 
     Args:
-        runs: Run folders, or tables of predictions; the others are compared with the first.
+        runs: Run folders, or tables of predictions; the others are compared with the first. Those
+            that differ by seed alone are compared as one system.
         out: Where the page goes.
         split: Whose predictions, of run folders.
         clips: How many to show: the best, the worst, and some between.
@@ -64,7 +66,10 @@ def report(
     first = found[0].scores
     comparison = (
         compare(
-            systems,
+            {
+                name: [systems[place][0] for place in places]
+                for name, places in _together(names).items()
+            },
             normalize=first.get("normalize", "none"),
             tokenize=first.get("tokenize", "auto"),
         )
@@ -77,3 +82,11 @@ def report(
 
         write_plots(found, shown, Path(plots))
     return Path(out)
+
+
+def _together(names: Sequence[str]) -> dict[str, list[str]]:
+    """What is compared: runs that differ by seed alone together."""
+    own = {Path(name): name for name in names}
+    return {
+        system: [own[place] for place in places] for system, places in parse_systems(names).items()
+    }

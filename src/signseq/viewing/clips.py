@@ -53,8 +53,12 @@ def find_files(names: Sequence[str | Path]) -> list[Path]:
 
 def _expand(name: str) -> Iterator[Path]:
     path = Path(name)
+    if not name:
+        raise DataError(
+            "An empty name. Give a file, a folder or a glob; . is the folder you are in."
+        )
     if path.is_dir():
-        files = sorted(each for each in path.rglob("*") if each.name.endswith(SUFFIXES))
+        files = sorted(each for each in path.rglob("*") if _is_shown(each.relative_to(path)))
     elif path.exists():  # first, as a name may hold the brackets of a glob
         files = [path]
     else:
@@ -69,6 +73,11 @@ def _expand(name: str) -> Iterator[Path]:
                 f"{each}: is no .pose or .pose.zst file. Of a video, signseq pose makes one."
             )
     yield from files
+
+
+def _is_shown(path: Path) -> bool:
+    """Whether a file of a folder is one of poses, and not hidden there."""
+    return path.name.endswith(SUFFIXES) and not any(part.startswith(".") for part in path.parts)
 
 
 def view_clip(path: Path, *, start: float = 0.0, seconds: float = 60.0) -> ViewedClip:

@@ -77,7 +77,8 @@ def write_gif(pose: DrawnPose, path: Path) -> None:
     except OSError as fault:
         raise DataError(f"{path}: can't be written ({fault.strerror or fault}).") from fault
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def write_mp4(pose: DrawnPose, path: Path) -> None:
@@ -110,7 +111,8 @@ def write_mp4(pose: DrawnPose, path: Path) -> None:
     except OSError as fault:
         raise DataError(f"{path}: can't be written ({fault.strerror}).") from fault
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _images(pose: DrawnPose) -> Iterator[Image]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from signseq.errors import DataError
-from signseq.reporting.skeletons import PACKED_ABSENT, PACKED_SIDE, pack_poses
+from signseq.playing.pages import player_script, write_whole
+from signseq.playing.skeletons import PACKED_ABSENT, PACKED_SIDE, pack_poses
 from signseq.viewing.clips import ViewedClip
 
 __all__ = ["to_html", "write_page"]
@@ -31,15 +31,7 @@ def write_page(clips: Sequence[ViewedClip], path: Path, *, notes: Sequence[str] 
     Raises:
         DataError: If it can't be written.
     """
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(to_html(clips, notes=notes), encoding="utf-8")
-        partial.replace(path)
-    except OSError as fault:
-        raise DataError(f"{path}: can't be written ({fault.strerror}).") from fault
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(to_html(clips, notes=notes), path)
 
 
 def to_html(clips: Sequence[ViewedClip], *, notes: Sequence[str] = ()) -> str:
@@ -47,7 +39,7 @@ def to_html(clips: Sequence[ViewedClip], *, notes: Sequence[str] = ()) -> str:
     template = files("signseq.viewing").joinpath("view.html").read_text(encoding="utf-8")
     listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
     page = Template(template).safe_substitute(
-        player=files("signseq.playing").joinpath("player.js").read_text(encoding="utf-8"),
+        player=player_script(),
         title=escape(clips[0].path.name if len(clips) == 1 else f"{len(clips)} clips"),
         notes=f'<ul class="notes">{listed}</ul>' if listed else "",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 import webbrowser
 from collections.abc import Callable, Sequence
@@ -51,7 +52,7 @@ def view(
         MissingExtraError: If Pillow is needed and isn't installed.
     """
     paths = find_files(files)
-    if seconds <= 0 or start < 0 or limit < 1:
+    if not (0 < seconds < math.inf and 0 <= start < math.inf) or limit < 1:
         raise DataError(
             f"start {start:g}, seconds {seconds:g}, limit {limit}: expected 0 or more, more than 0, and 1 or more."
         )

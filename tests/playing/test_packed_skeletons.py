@@ -6,8 +6,8 @@ import zlib
 import numpy as np
 
 from conftest import KEYPOINTS, make_pose
+from signseq.playing.skeletons import PACKED_ABSENT, pack_poses
 from signseq.poses.drawing import ABSENT, draw_pose
-from signseq.reporting.skeletons import PACKED_ABSENT, pack_poses
 
 
 def drawn(*, frames=30, fps=15.0):

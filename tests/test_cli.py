@@ -259,7 +259,7 @@ def test_a_place_without_poses_is_an_error(call, trained, tmp_path, name):
     code, _, err = call("translate", trained, tmp_path / name)
 
     assert code == 1
-    assert err.endswith("no .pose files there.\n")
+    assert err.endswith("no poses or videos there.\n")
 
 
 # ------------------------------------------------------------------------------- the whole way

@@ -69,8 +69,7 @@ def test_a_merged_checkpoint_needs_neither_adapters_nor_text_model(copy, base, t
 
 def test_merging_changes_the_logits_by_float_noise_only(adapters, tmp_path):
     translator = Translator.from_pretrained(adapters)
-    packed, _ = translator.pack(sign_pose("you see bread"))
-    poses = torch.from_numpy(packed).float()[None]
+    poses = torch.from_numpy(translator.pack(sign_pose("you see bread")).poses).float()[None]
     batch = {"poses": poses, "attention_mask": torch.ones(poses.shape[:2], dtype=torch.long)}
 
     def logits(model):
@@ -159,3 +158,15 @@ def test_the_command_says_what_to_do_next(adapters, tmp_path):
 
     assert done.exit_code == 0, done.output
     assert f"signseq evaluate {tmp_path}/merged" in done.output
+
+
+@pytest.mark.parametrize("dtype", ["auto", "float32", "bfloat16", "int8"])
+def test_adapters_translate_in_every_dtype(adapters, dtype):
+    translator = Translator.from_pretrained(adapters, dtype=dtype)
+    own = Translator.from_pretrained(adapters).translate(sign_pose("we eat bread"))
+
+    found = translator.translate(sign_pose("we eat bread"))
+
+    assert found.score == pytest.approx(own.score, abs=0.1)
+    has_adapters = any("lora" in name for name, _ in translator.model.named_parameters())
+    assert has_adapters == (dtype == "auto")

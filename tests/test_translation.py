@@ -69,7 +69,7 @@ def test_training_and_translation_make_poses_ready_alike(translator, prepared):
     paths = [prepared / "poses" / f"{store.details(i)['uid']}.pose" for i in range(len(store))]
 
     assert [one.text for one in translator.stream(paths)] == from_store
-    assert (translator.pack(paths[0])[0] == store.clip(0)).all()
+    assert (translator.pack(paths[0]).poses == store.clip(0)).all()
 
 
 def test_alternatives_are_ordered_and_begin_with_the_text(translator, files):
@@ -106,7 +106,7 @@ def test_scores_are_log_probabilities(translator, files, num_beams):
 
 def test_a_greedy_score_is_the_mean_log_probability_of_the_tokens(translator, files):
     model, tokenizer = translator.model, translator.tokenizer
-    clips = [{"poses": translator.pack(file)[0], "labels": []} for file in files[:3]]
+    clips = [{"poses": translator.pack(file).poses, "labels": []} for file in files[:3]]
     batch = collate(clips)
     found = generate_texts(model, tokenizer, batch, settings=GREEDY)
 
@@ -120,7 +120,7 @@ def test_a_greedy_score_is_the_mean_log_probability_of_the_tokens(translator, fi
 
 
 def test_texts_without_scores_are_the_same(translator, files):
-    batch = collate([{"poses": translator.pack(files[0])[0], "labels": []}])
+    batch = collate([{"poses": translator.pack(files[0]).poses, "labels": []}])
 
     [[(scored, _)]] = generate_texts(translator.model, translator.tokenizer, batch, settings=GREEDY)
     [[(text, score)]] = generate_texts(

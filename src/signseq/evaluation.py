@@ -35,6 +35,7 @@ from signseq.evaluation_checks import (
     warn_of_other_estimators,
 )
 from signseq.metrics import Scores, choose_tokenizer, score
+from signseq.model.checkpoint import check_folder
 from signseq.model.generation import generate_texts, language_ids
 from signseq.model.sign_translation import SignTranslationModel
 from signseq.outcome import Evaluation, format_scores, write_evaluation
@@ -86,12 +87,15 @@ def evaluate(
     folder = Path(checkpoint)
     chosen = choose_controls(controls if blind else "none")
     check_overrides(overrides)
-    model, tokenizer = load_checkpoint(folder, trust_remote_code=trust_remote_code)
+    check_folder(folder)
     if not (folder / "config.yaml").exists():
         raise CheckpointError(
             f"{folder}: no config.yaml beside the weights, so the data are not known."
         )
     config = load_config(folder / "config.yaml", overrides)
+    model, tokenizer = load_checkpoint(
+        folder, dtype=config.evaluation.dtype, trust_remote_code=trust_remote_code
+    )
     check_writable(folder)
     store = ensure_split(config.data, split)
     check_recipe(model, store)

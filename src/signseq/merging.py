@@ -13,7 +13,7 @@ from signseq.errors import CheckpointError
 from signseq.model.adapters import merge_lora, without_adapters
 from signseq.model.checkpoint import check_folder, holds_adapters, written_aside
 from signseq.model.loading import load_adapters, load_checkpoint_tokenizer
-from signseq.model.progress_bars import no_progress_bars
+from signseq.model.quiet import no_progress_bars
 from signseq.model.sign_translation import SignTranslationModel
 
 __all__ = ["merge"]

@@ -26,6 +26,7 @@ def generate_texts(
     n_best: int = 1,
     scored: bool = True,
     languages: Tensor | None = None,
+    prompts: Tensor | None = None,
 ) -> list[tuple[tuple[str, float], ...]]:
     """Translate one batch.
 
@@ -38,6 +39,7 @@ def generate_texts(
         scored: Compute scores, for which the probabilities of all tokens are kept: with a large
             vocabulary many GB. Without, they are NaN.
         languages: (B,), what `language_ids` gives; None takes the model's own.
+        prompts: (B, P), -100 where padded; None takes the model's own.
 
     Returns:
         For each clip its `n_best` sentences with their scores, best first.
@@ -47,6 +49,7 @@ def generate_texts(
         batch["poses"].to(model.device),
         batch["attention_mask"].to(model.device),
         languages=languages,
+        prompts=None if prompts is None else prompts.to(model.device),
         num_beams=beams,
         num_return_sequences=n_best,
         max_new_tokens=settings.max_new_tokens,

@@ -13,8 +13,8 @@ from signseq.config import ModelConfig, load_config
 from signseq.errors import CheckpointError, ConfigError, ModelError
 from signseq.model.adapters import base_digest, load_lora, merge_lora, without_adapters
 from signseq.model.checkpoint import check_folder, has_own_code, holds_adapters
-from signseq.model.progress_bars import no_progress_bars
 from signseq.model.quantization import load_base
+from signseq.model.quiet import errors_only, no_progress_bars
 from signseq.model.sign_config import SignTranslationConfig
 from signseq.model.sign_translation import SignTranslationModel
 from signseq.model.text_models import load_text_config, text_model_from_config
@@ -173,10 +173,11 @@ def load_checkpoint_tokenizer(
         CheckpointError: If it isn't there or damaged.
     """
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            str(folder),
-            trust_remote_code=trust_remote_code,  # None would ask on the terminal
-        )
+        with errors_only():  # it doesn't know the type of our config, and needn't
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+                str(folder),
+                trust_remote_code=trust_remote_code,  # None would ask on the terminal
+            )
     except Exception as fault:  # transformers raises whatever its parts raise
         raise CheckpointError(f"{folder}: the tokenizer can't be loaded ({fault}).") from fault
     return tokenizer

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from signseq.sections.base import Count, Section
 
 __all__ = ["EvaluationConfig", "GenerationConfig"]
+
+# Normalisations that people look for, and why they would lie
+UNPUBLISHED = {
+    "posestitch_isign": "no source was found for what PoseStitch-SLT does to iSign's texts before they are scored, "
+    "so there is no such rule here; say which you use: none, lower, no_punct or lower_no_punct"
+}
 
 
 class GenerationConfig(Section):
@@ -38,9 +45,17 @@ class EvaluationConfig(Section):
         "flores200",
         "spBLEU-1K",
     ] = "auto"  # BLEU's; by data.target_language, else by the texts' script
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"  # of the weights
     resamples: Annotated[int, Field(ge=0)] = 1000  # of the bootstrap; 0: no confidence intervals
     bleurt: str | None = None  # a checkpoint to compute BLEURT with
     comet: str | None = None  # a model to compute COMET with
+
+    @field_validator("normalize", mode="before")
+    @classmethod
+    def _is_published(cls, name: Any) -> Any:
+        if name in UNPUBLISHED:
+            raise PydanticCustomError("unpublished", UNPUBLISHED[name])
+        return name
 
     @property
     def models(self) -> dict[str, str]:

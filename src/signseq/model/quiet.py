@@ -1,13 +1,14 @@
-"""transformers draws bars of its own while it reads and writes weights; ours say what matters."""
+"""Keeping transformers from saying what doesn't concern a user; signseq says what matters."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from transformers.utils import logging as transformers_logging
 
-__all__ = ["no_progress_bars"]
+__all__ = ["errors_only", "no_progress_bars"]
 
 
 @contextmanager
@@ -21,3 +22,14 @@ def no_progress_bars() -> Iterator[None]:
     finally:
         if were_enabled:
             transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def errors_only() -> Iterator[None]:
+    """Keep transformers from warning, where we know better; afterwards all is as it was."""
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(max(before, logging.ERROR))
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)

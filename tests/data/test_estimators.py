@@ -78,7 +78,7 @@ def test_poses_of_another_estimator_are_warned_of_once(
 ) -> None:
     other = replace(sign_pose("you see bread"), estimator="openpose")
     for _ in range(3):
-        translator.pack(other)
+        translator.translate(other)
     said = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert len(said) == 1
     assert (
@@ -86,26 +86,26 @@ def test_poses_of_another_estimator_are_warned_of_once(
     )
 
 
-def test_poses_of_the_same_estimator_are_not_warned_of(
-    translator: Translator, caplog: pytest.LogCaptureFixture
-) -> None:
-    translator.pack(sign_pose("you see bread"))
-    translator.pack(replace(sign_pose("you see bread"), estimator="mediapipe"))
-    assert not caplog.records
+def test_poses_of_the_same_estimator_are_not_warned_of(translator: Translator) -> None:
+    for pose in (
+        sign_pose("you see bread"),
+        replace(sign_pose("you see bread"), estimator="mediapipe"),
+    ):
+        assert translator.pack(pose).warnings == ()
 
 
 def test_a_checkpoint_of_an_earlier_version_warns_of_nothing(
-    run_folder: Path, caplog: pytest.LogCaptureFixture
+    run_folder: Path,
 ) -> None:
     path = run_folder / "config.json"
     config = json.loads(path.read_text())
     del config["estimators"], config["recipe"]["fill_gaps"], config["encoder"]["channels"]
     path.write_text(json.dumps(config))
     translator = Translator.from_pretrained(run_folder)
-    packed, _ = translator.pack(replace(sign_pose("you see"), estimator="openpose"))
-    assert not caplog.records
+    packed = translator.pack(replace(sign_pose("you see"), estimator="openpose"))
+    assert packed.warnings == ()
     assert translator.recipe == PoseRecipe(keypoints="upper_body_hands")
-    np.testing.assert_array_equal(packed, translator.recipe.pack(sign_pose("you see")))
+    np.testing.assert_array_equal(packed.poses, translator.recipe.pack(sign_pose("you see")))
 
 
 def test_a_store_of_another_estimator_is_warned_of_when_it_is_scored(

@@ -28,7 +28,7 @@ from signseq.poses.keypoints import index_of, skeleton_edges
 from signseq.poses.layout import BODY_V2, find_layout, open_bytes
 from signseq.poses.skeletons import guess_estimator
 
-__all__ = ["PoseFile", "PoseSequence", "columns_of", "read_pose", "write_pose"]
+__all__ = ["PoseFile", "PoseSequence", "columns_of", "header_bytes", "read_pose", "write_pose"]
 
 
 @lru_cache(maxsize=32)
@@ -226,7 +226,7 @@ def write_pose(path: str | Path, pose: PoseSequence, *, size: tuple[int, int] = 
     """
     path = Path(path)
     try:
-        header = _header_bytes(pose.keypoints, pose.data.shape[2], size)
+        header = header_bytes(pose.keypoints, pose.data.shape[2], size)
     except (ValueError, struct.error) as fault:
         raise PoseError(f"{path}: can't be written as a .pose file ({fault}).") from fault
     body = BODY_V2.pack(pose.fps, len(pose), 1)
@@ -245,7 +245,17 @@ def write_pose(path: str | Path, pose: PoseSequence, *, size: tuple[int, int] = 
 
 
 @lru_cache(maxsize=32)
-def _header_bytes(keypoints: tuple[str, ...], dimensions: int, size: tuple[int, int]) -> bytes:
+def header_bytes(keypoints: tuple[str, ...], dimensions: int, size: tuple[int, int]) -> bytes:
+    """The header of a .pose file of version 0.2, up to the frame rate.
+
+    Args:
+        keypoints: Names; those of one component must stand together.
+        dimensions: 2 or 3.
+        size: Width and height of the picture.
+
+    Raises:
+        ValueError, struct.error: If a header can't say that.
+    """
     edges = skeleton_edges(keypoints)
     components = []
     first = 0

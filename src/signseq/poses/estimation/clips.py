@@ -20,7 +20,7 @@ from signseq.poses.estimation.video import read_facts, read_frames
 from signseq.poses.keypoints import NOSE
 from signseq.poses.sequence import PoseSequence
 
-__all__ = ["Extraction", "People", "extract"]
+__all__ = ["Extraction", "People", "extract", "look_every"]
 
 People = Literal["largest", "all"]
 LOOKS_PER_SECOND = 5  # for faces, to see how many people there are
@@ -98,8 +98,7 @@ class _Survey:
 def _survey(path: Path, estimator: Estimator) -> _Survey:
     """Find out when the frames are shown, and who is in view together."""
     declared = read_facts(path).fps
-    rate = min(declared or MOST_LOOKED, MOST_LOOKED)
-    every = max(1, round(rate / LOOKS_PER_SECOND))
+    every = look_every(declared)
     times, looks, size = [], [], (1, 1)
     for number, frame in enumerate(read_frames(path)):
         times.append(frame.time)
@@ -110,6 +109,12 @@ def _survey(path: Path, estimator: Estimator) -> _Survey:
     timing = time_frames(np.array(times), declared=declared, name=str(path))
     people = find_people(looks, size=size, slack=round(SLACK_SECONDS * timing.fps))
     return _Survey(timing, people, size, len(times))
+
+
+def look_every(declared: float | None) -> int:
+    """In every which frame faces are looked for, of a video with this frame rate in its header."""
+    rate = min(declared or MOST_LOOKED, MOST_LOOKED)
+    return max(1, round(rate / LOOKS_PER_SECOND))
 
 
 def _follow(

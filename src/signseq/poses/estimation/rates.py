@@ -5,18 +5,24 @@ Poses have one rate from end to end, videos needn't: phones and screen recorders
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from signseq.errors import PoseError
 
-__all__ = ["Timing", "time_frames"]
+__all__ = ["Timing", "at_rate", "time_frames"]
+
+Item = TypeVar("Item")
 
 RATES = (0.5, 240.0)  # frames per second that a camera may have; others come from damaged headers
 COMMON = (10, 12, 12.5, 15, 20, 24000 / 1001, 24, 25, 30000 / 1001, 30, 48, 50, 60000 / 1001, 60)
 NEAR = 0.02  # by which share a measured rate may miss a common one
+LONGEST_SECONDS = 60.0  # that a frame is shown, where frames come one after the other
 MOST_REPEATS = 10  # poses for each frame of the video, on average; more come from damaged times
 
 
@@ -74,6 +80,39 @@ def time_frames(times: NDArray[np.float64], *, declared: float | None, name: str
             "apart; its times are damaged. Write it anew: ffmpeg -i IN -r 25 OUT.mp4"
         )
     return Timing(rate, _nearest(elapsed, np.arange(poses) / rate), True)
+
+
+def at_rate(timed: Iterable[tuple[float, Item]], *, fps: float, name: str) -> Iterator[Item]:
+    """Bring frames to a constant rate as they come: the nearest one for each moment.
+
+    Args:
+        timed: When each frame is shown, in seconds (NaN where that isn't known), and what stands for it.
+            A frame whose time isn't known, or not later than the one before, counts as the next one.
+        fps: Frames per second wanted.
+        name: What to call the video in messages.
+
+    Raises:
+        PoseError: If a frame is shown for more than a minute.
+    """
+    begin, place, moment = math.nan, -1.0, 0
+    shown: list[Item] = []  # the last frame, until it is known how long it is shown
+    for time, item in timed:
+        begin = time if math.isnan(begin) else begin
+        before, place = place, (time - begin) * fps
+        if not place > before:  # nor NaN
+            place = before + 1
+        if place - before > LONGEST_SECONDS * fps:
+            raise PoseError(
+                f"{name}: shows one frame for {(place - before) / fps:.0f} s; its times are damaged. Write it "
+                "anew: ffmpeg -i IN -r 25 OUT.mp4"
+            )
+        while shown and moment <= (before + place) / 2:
+            yield shown[0]
+            moment += 1
+        shown = [item]
+    while shown and moment <= round(place):
+        yield shown[0]
+        moment += 1
 
 
 def _is_sane(rate: float) -> bool:

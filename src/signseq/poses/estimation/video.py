@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,11 +21,30 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-__all__ = ["SUFFIXES", "Frame", "VideoFacts", "check_installed", "read_facts", "read_frames"]
+__all__ = [
+    "SUFFIXES",
+    "Frame",
+    "VideoFacts",
+    "check_installed",
+    "count_packets",
+    "read_facts",
+    "read_frames",
+    "starts_like_video",
+]
 
 SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".gif")
 # What those may hold. Others are refused: a playlist named .mp4 would make FFmpeg open what it lists.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,asf,gif"
+STARTS = (
+    b"\x1a\x45\xdf\xa3",  # Matroska, WebM
+    b"\x30\x26\xb2\x75",  # ASF, WMV
+    b"\x00\x00\x01\xba",  # MPEG
+    b"\x00\x00\x01\xb3",
+    b"GIF8",
+)
+# The first box of an MP4 or QuickTime file.
+BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+TS_PACKET = 188  # bytes; each begins with a G
 WHOLE = 0.9  # share of the frames that a header promises; a video with fewer is cut off or damaged
 
 
@@ -37,11 +56,13 @@ class VideoFacts:
         fps: Frames per second, where it says them.
         frames: How many frames there should be, where it says so.
         seconds: How long the pictures should last, where it says so.
+        size: Width and height of the pictures, with square pixels.
     """
 
     fps: float | None
     frames: int | None
     seconds: float | None
+    size: tuple[int, int] = (0, 0)
 
     @property
     def expected_frames(self) -> int | None:
@@ -80,6 +101,17 @@ class Frame:
         return np.ascontiguousarray(np.rot90(image, turns))
 
 
+def starts_like_video(start: bytes) -> bool:
+    """Whether a file's first bytes are those of a video; 512 are enough."""
+    packets = [start[place : place + 1] for place in (0, TS_PACKET, 2 * TS_PACKET)]
+    return (
+        start.startswith(STARTS)
+        or start[4:8] in BOXES
+        or (start.startswith(b"RIFF") and start[8:12] == b"AVI ")
+        or packets == [b"G"] * 3
+    )
+
+
 def check_installed() -> None:
     """Raise MissingExtraError if PyAV isn't installed."""
     if importlib.util.find_spec("av") is None:
@@ -96,7 +128,24 @@ def read_facts(path: Path) -> VideoFacts:
         return _facts_of(container, stream)
 
 
-def read_frames(path: Path) -> Iterator[Frame]:
+def count_packets(path: Path, *, most: int) -> int:
+    """Count a video's coded frames, up to `most`; none is decoded, and the header isn't believed.
+
+    Raises:
+        PoseError: If it can't be read, or is no video.
+    """
+    import av
+
+    count = 0
+    with _open(path) as (container, stream), suppress(av.FFmpegError):  # the rest can't be read
+        for packet in container.demux(stream):
+            count += packet.size > 0
+            if count >= most:
+                break
+    return count
+
+
+def read_frames(path: Path) -> Generator[Frame, None, None]:
     """Decode a video, frame by frame, in the order in which they are shown.
 
     Args:
@@ -108,8 +157,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
     """
     with _open(path) as (container, stream):
         expected = _facts_of(container, stream).expected_frames
-        shape = float(stream.sample_aspect_ratio or 1)
-        aspect = shape if 0.1 < shape < 10 else 1.0
+        aspect = _aspect_of(stream)
         count, size = 0, (0, 0)
         for frame in _decode(container, stream, path):
             if count == 0:  # some streams change theirs; all pictures have that of the first
@@ -177,7 +225,14 @@ def _facts_of(container: InputContainer, stream: VideoStream) -> VideoFacts:
         seconds = float(stream.duration * stream.time_base)
     elif container.duration and len(container.streams) == 1:  # else it may be the sound's
         seconds = container.duration / 1_000_000
-    return VideoFacts(float(rate) if rate else None, stream.frames or None, seconds)
+    size = (max(1, round(stream.width * _aspect_of(stream))), stream.height)
+    return VideoFacts(float(rate) if rate else None, stream.frames or None, seconds, size)
+
+
+def _aspect_of(stream: VideoStream) -> float:
+    """How much wider than high its pixels are."""
+    shape = float(stream.sample_aspect_ratio or 1)
+    return shape if 0.1 < shape < 10 else 1.0
 
 
 def _decode(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[VideoFrame]:

@@ -6,7 +6,7 @@ import csv
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -182,6 +182,24 @@ def trained(prepared: Path) -> Path:
 
     settings = ("best_metric=cer", "num_epochs=70", "eval_epochs=35", "batch_size=12")
     return train(tiny_config(prepared, *(f"training.{setting}" for setting in settings)))
+
+
+@pytest.fixture(scope="session")
+def server(trained: Path) -> Any:
+    """Servers of the trained run, in this process."""
+    from servers import Server
+
+    return Server(trained)
+
+
+@pytest.fixture
+def stuck(server: Any) -> Iterator[Any]:
+    """A translator whose model waits until it is let go."""
+    from servers import Stuck
+
+    model = Stuck(server.translator)
+    yield model
+    model.going.set()
 
 
 @pytest.fixture

@@ -25,6 +25,8 @@ BODY_V1, BODY_V2 = struct.Struct("<HHH"), struct.Struct("<fIH")  # fps, frames, 
 BODY_FORMATS = {0.1: BODY_V1, 0.2: BODY_V2}
 FPS_RANGE = (0.1, 10_000)  # what a camera may have; other numbers come from damaged headers
 LONG_FILE = 4 << 20  # bytes; what is shorter is read in one go, faster than page by page
+# What a header may hold, far beyond real ones: others say so many points that they would fill the memory.
+MOST_HEADER_BYTES, MOST_HEADER_ITEMS = 4 << 20, 50_000
 # What pose-format raises on bytes that are no header; a short buffer is numpy's TypeError.
 HEADER_FAULTS = (struct.error, ValueError, TypeError, IndexError, OverflowError, MemoryError)
 
@@ -52,6 +54,33 @@ class Layout:
     dimensions: int
     start: int
     size: tuple[int, int]
+
+
+class _HeaderReader(BufferReader):  # type: ignore[misc]  # it has no types
+    """Reads a header, but no longer than any real one is."""
+
+    def __init__(self, buffer: mmap.mmap | bytes) -> None:
+        super().__init__(buffer)
+        self._items = 0
+
+    def advance(self, s: struct.Struct, times: int = 1) -> None:
+        super().advance(s, times)
+        self._items += 1
+        if self._items > MOST_HEADER_ITEMS or self.read_offset > MOST_HEADER_BYTES:
+            raise ValueError("longer than a header is")
+
+    def unpack_str(self) -> str:
+        # pose-format's own keeps something of every length that it has ever seen.
+        (length,) = struct.unpack_from("<H", self.buffer, self.read_offset)
+        first = self.read_offset + 2
+        found = bytes(self.buffer[first : first + length])
+        if len(found) < length:
+            raise ValueError("cut off")
+        self.advance(_BYTE, 2 + length)
+        return found.decode("utf-8")
+
+
+_BYTE = struct.Struct("<B")
 
 
 def open_bytes(path: str | Path) -> mmap.mmap | bytes:
@@ -82,7 +111,7 @@ def find_layout(buffer: mmap.mmap | bytes, name: str) -> Layout:
     """
     body = _body_format(buffer, name)
     try:
-        reader = BufferReader(buffer)
+        reader = _HeaderReader(buffer)
         header = PoseHeader.read(reader)
         fps, frames, people = body.unpack_from(buffer, reader.read_offset)
         keypoints, estimator, dimensions = _points_of(header)

@@ -29,7 +29,8 @@ from clips import write_clips
 from pose_format import Pose
 
 from signseq.config import parse_config
-from signseq.data.batching import BucketBatchSampler, ClipDataset, TokenTexts, collate
+from signseq.data.batching import BucketBatchSampler, ClipDataset, collate
+from signseq.data.token_texts import TokenTexts
 from signseq.poses.sequence import PoseSequence
 from signseq.preparation import build_recipe, open_split, prepare
 

@@ -266,8 +266,6 @@ def search_budget(
     search = BudgetSearch(
         lambda budget: BucketBatchSampler(lengths, frames_per_batch=budget),
         np.array([len(ids) for ids in labels]),
-        longer=1.0,
-        max_frames=config.data.max_frames,
         fits=StepProbe(model, model, arguments=arguments, precision=precision).fits,
     )
     return find_budget(search, lengths, guess=int(32 * np.median(lengths)))

@@ -1,11 +1,14 @@
 """What the training loop costs beside the bare model.
 
-    python benchmarks/train.py [CONFIG] [key=value ...] [--steps 60] [--rounds 3] [--profile]
+    python benchmarks/train.py [CONFIG] [key=value ...] [--steps 120] [--rounds 2] [--profile]
 
-Samples per second of `signseq train`'s loop (sampler, store, collation, Trainer), beside the same
-model stepping on the same batches already in memory, in turns. CONFIG is by default
-configs/demo.yaml; its store must be prepared. Expected: at least 0.9. --profile tells what the loop
-does besides the model: the milliseconds a step of each of its parts, by their own time.
+Samples per second of `signseq train`'s loop (sampler, store, augmentation, collation, Trainer), beside
+the same model stepping on the same batches already in memory. A step of the one follows a step of the
+other, so that a busy moment of the machine strikes both; sums of all steps are compared, by the clock
+and by the time of the processor. CONFIG is by default configs/demo.yaml; its store must be prepared.
+Also told is what the run's own metrics say of it: padding, and the share of time waiting for data.
+Expected: at least 0.95, and less than 0.02 of waiting. --profile tells what the loop does besides the
+model: the milliseconds a step of each of its parts, by their own time.
 """
 
 from __future__ import annotations
@@ -13,9 +16,9 @@ from __future__ import annotations
 import argparse
 import cProfile
 import pstats
-import statistics
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from signseq.config import Config, load_config
 from signseq.data.batching import collate
 from signseq.training.building import build_trainer
 from signseq.training.run import Parts, build_parts
+from signseq.training.trainer import SignTrainer
 
 WARM_UP = 5
 PACKAGES = (
@@ -34,20 +38,83 @@ PACKAGES = (
 )
 
 
-class Clock(TrainerCallback):
-    """Notes when the warm-up ends."""
+@dataclass
+class Times:
+    """Seconds of steps, by the clock and by the processor."""
 
-    def __init__(self, profiler: cProfile.Profile | None = None) -> None:
-        self.begun = 0.0
-        self.profiler = profiler
+    clock: float = 0.0
+    processor: float = 0.0
+    _begun: tuple[float, float] = field(default=(0.0, 0.0))
+
+    def begin(self) -> None:
+        self._begun = time.perf_counter(), time.process_time()
+
+    def end(self) -> None:
+        self.clock += time.perf_counter() - self._begun[0]
+        self.processor += time.process_time() - self._begun[1]
+
+
+class Bare:
+    """Forward, backward, clip, step on batches in memory: nothing else."""
+
+    def __init__(self, config: Config, steps: int) -> None:
+        parts = parts_of(config)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = parts.model.to(self.device).train()
+        batches = [collate(parts.dataset.__getitems__(keys)) for keys in batch_keys(parts, steps)]
+        self.batches = [
+            {name: tensor.to(self.device) for name, tensor in batch.items()} for batch in batches
+        ]
+        self.rate, self.norm = config.training.learning_rate, config.training.max_grad_norm
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=self.rate, fused=True)
+
+    def step(self, number: int) -> None:
+        self.model(**self.batches[number]).loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+class InTurns(TrainerCallback):
+    """After each step of the loop one of the bare model; or the loop's own, profiled."""
+
+    def __init__(self, bare: Bare | None, profiler: cProfile.Profile | None = None) -> None:
+        self.bare, self.profiler = bare, profiler
+        self.trainer: SignTrainer | None = None
+        self.of_loop, self.of_bare = Times(), Times()
+        self.samples = 0
+        self.found: dict[str, float] = {}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step == WARM_UP:
-            self.begun = time.perf_counter()
-        if self.profiler and state.global_step == WARM_UP:
-            self.profiler.enable()
-        if self.profiler and state.global_step == state.max_steps:
-            self.profiler.disable()
+        assert self.trainer is not None
+        meter, step = self.trainer.tracking.meter, state.global_step
+        if self.profiler:
+            if step == WARM_UP:
+                self.profiler.enable()
+            elif step == state.max_steps:
+                self.profiler.disable()
+            return
+        assert self.bare is not None
+        synchronize()
+        if step > WARM_UP:
+            self.of_loop.end()
+            self.samples += len(self.bare.batches[step - 1]["poses"])
+        meter.stop()  # the bare model's step is none of the run's
+        if step == WARM_UP:
+            meter.read(device=args.device)
+        self.of_bare.begin()
+        self.bare.step(step - 1)
+        synchronize()
+        if step > WARM_UP:
+            self.of_bare.end()
+        if step == state.max_steps:
+            self.found = meter.read(device=args.device)
+        self.of_loop.begin()
+
+
+def synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def main() -> None:
@@ -56,8 +123,8 @@ def main() -> None:
     )
     parser.add_argument("config", nargs="?", default="configs/demo.yaml")
     parser.add_argument("overrides", nargs="*")
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -68,17 +135,20 @@ def main() -> None:
             "data.val_path=null",
         ]
         config = load_config(options.config, overrides)
-        pairs = [
-            (bare(config, options.steps), loop(config, options.steps))
-            for _ in range(options.rounds)
-        ]
+        for _ in range(options.rounds):
+            turns = InTurns(Bare(config, options.steps))
+            loop(config, turns)
+            print(describe(turns), flush=True)
         if options.profile:
             print(profile(config, options.steps))
-    print("bare, samples/s:", " ".join(f"{rate:.1f}" for rate, _ in pairs))
-    print("loop, samples/s:", " ".join(f"{rate:.1f}" for _, rate in pairs))
-    ratios = [mine / yardstick for yardstick, mine in pairs]
-    print(
-        f"loop / bare: {statistics.median(ratios):.3f}   (lowest {min(ratios):.3f}, highest {max(ratios):.3f})"
+
+
+def describe(turns: InTurns) -> str:
+    bare, loop, samples, found = turns.of_bare, turns.of_loop, turns.samples, turns.found
+    return (
+        f"bare {samples / bare.clock:.1f} samples/s, loop {samples / loop.clock:.1f}; loop / bare: "
+        f"{bare.clock / loop.clock:.3f}, by processor time {bare.processor / loop.processor:.3f}; "
+        f"waiting for data {found['data_wait_share']:.3f}, padding {found['padding_share']:.3f}"
     )
 
 
@@ -99,32 +169,9 @@ def batch_keys(parts: Parts, steps: int) -> list[Any]:
     return keys[:steps]
 
 
-def bare(config: Config, steps: int) -> float:
-    """Forward, backward, clip, step: nothing else."""
+def loop(config: Config, turns: InTurns) -> None:
+    """The steps of the trainer; reading, augmenting and collating included, saving not."""
     parts = parts_of(config)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = parts.model.to(device).train()
-    batches = [collate([parts.dataset[key] for key in keys]) for keys in batch_keys(parts, steps)]
-    ready = [{name: tensor.to(device) for name, tensor in batch.items()} for batch in batches]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.training.learning_rate, fused=True)
-    begun, samples = 0.0, 0
-    for step, batch in enumerate(ready, start=1):
-        model(**batch).loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config.training.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        if step == WARM_UP:
-            begun = time.perf_counter()
-        elif step > WARM_UP:
-            samples += len(batch["poses"])
-    return samples / (time.perf_counter() - begun)
-
-
-def loop(config: Config, steps: int, profiler: cProfile.Profile | None = None) -> float:
-    """The same steps by the trainer; reading, augmenting and collating included, saving not."""
-    parts = parts_of(config)
-    samples = sum(len(keys) for keys in batch_keys(parts, steps)[WARM_UP:])
-    parts.sampler.set_epoch(0)
     trainer = build_trainer(
         config,
         parts.model,
@@ -135,17 +182,16 @@ def loop(config: Config, steps: int, profiler: cProfile.Profile | None = None) -
         targets=parts.text_side.targets,
     )
     trainer.args.save_strategy = "no"
-    clock = Clock(profiler)
-    trainer.add_callback(clock)
+    turns.trainer = trainer
+    trainer.add_callback(turns)
     Path(config.training.checkpoint_dir).mkdir(exist_ok=True)
     trainer.train()
-    return samples / (time.perf_counter() - clock.begun)
 
 
 def profile(config: Config, steps: int) -> str:
     """Own time of what the loop does besides torch's kernels; the profiler itself slows it down."""
     profiler = cProfile.Profile()
-    loop(config, steps, profiler)
+    loop(config, InTurns(None, profiler))
     parts: dict[str, float] = {}
     for (file, _, name), (_, _, own, _, _) in pstats.Stats(profiler).stats.items():  # type: ignore[attr-defined]
         package = next((known for known in PACKAGES if known in file), "others")

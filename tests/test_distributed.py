@@ -25,7 +25,14 @@ OVERRIDES = (
     "data.augment={rotate_degrees: 10, speed: 0.2, drop_frames: 0.1}",
     "training.hf={logging_steps: 1}",
     "training.label_smoothing=0.1",
+    "training.average_last=2",
 )
+
+
+CTC = (
+    "training.ctc_weight=0.3",
+    "training.ctc_target=characters",
+)  # for which some clips are short
 
 
 def torchrun(*arguments, module="signseq"):
@@ -127,6 +134,7 @@ def further(runs, prepared, trained, tmp_path_factory):
     lora = ("model.use_lora=true", "model.from_scratch=false", "model.size=null")
     lora += ("model.tokenizer=null", f"model.name={folder / 'base'}", "training.num_epochs=2")
     lora += ("model.lora_config.lora_dropout=0.0", "training.gradient_checkpointing=true")
+    lora += ("training.average_last=null",)
     alone = "training.gradient_accumulation_steps=2"
 
     def make(name, *overrides):
@@ -137,7 +145,8 @@ def further(runs, prepared, trained, tmp_path_factory):
     configs = {
         "fsdp": ("training.fsdp=true",),
         "fsdp_stopped": ("training.fsdp=true",),
-        "spoiled": ("training.on_nan=skip",),
+        "unscored": (),
+        "spoiled": ("training.on_nan=skip", *CTC),
         "lora": lora,
         "fsdp_lora": (*lora, "training.fsdp=true"),
     }
@@ -148,12 +157,14 @@ def further(runs, prepared, trained, tmp_path_factory):
     assert done.returncode == 0, done.stderr
     train(make("lora_alone", *lora, alone))
     train(make("fsdp_stopped", alone), resume=True)
+    unscored = sorted(path.name for path in (folder / "unscored").iterdir())
+    train(make("unscored", alone), resume=True)
     whole = run_many.spoil_clip(17)
     try:
-        train(make("spoiled_alone", "training.on_nan=skip", alone))
+        train(make("spoiled_alone", "training.on_nan=skip", *CTC, alone))
     finally:
-        ClipDataset.__getitem__ = whole
-    return folder, done
+        ClipDataset.__getitems__ = whole
+    return folder, done, unscored
 
 
 def assert_same_losses(one, other):
@@ -174,7 +185,7 @@ def assert_close_weights(one, other):
 
 def test_sharded_weights_train_and_validate_as_whole_ones_do(runs, further):
     _, one, _ = runs
-    folder, done = further
+    folder, done, _ = further
 
     assert_same_losses(one, folder / "fsdp")
     assert_close_weights(one, folder / "fsdp")
@@ -184,9 +195,27 @@ def test_sharded_weights_train_and_validate_as_whole_ones_do(runs, further):
     assert "divided among 2 processes" in done.stderr
 
 
+def test_the_mean_of_the_last_checkpoints_is_scored_by_several_processes_as_by_one(runs, further):
+    two, one, _ = runs
+    folder, *_ = further
+
+    def scores(run):
+        (entry,) = (entry for entry in log(run) if "averaged" in entry)
+        return [entry[name] for name in ("averaged", "average_cer", "average_chrf")], entry[
+            "average_loss"
+        ]
+
+    wanted, loss = scores(one)
+    assert wanted[0] == [12, 18]
+    for run in (two, folder / "fsdp"):
+        assert scores(run) == (wanted, pytest.approx(loss, abs=1e-5))
+    verdicts = [(run / "average.json").read_text() for run in (one, two, folder / "fsdp")]
+    assert json.loads(verdicts[0]) == json.loads(verdicts[1]) == json.loads(verdicts[2])
+
+
 def test_a_sharded_checkpoint_is_like_any_other(runs, further):
     _, one, _ = runs
-    folder, _ = further
+    folder, *_ = further
 
     def names(checkpoint):
         return {path.name for path in checkpoint.iterdir() if "rng_state" not in path.name}
@@ -201,7 +230,7 @@ def test_one_signalled_process_stops_all_and_a_single_one_goes_on_with_its_shard
 ):
     """The optimizer's state is put together when it is saved, and fits whoever goes on."""
     _, one, _ = runs
-    folder, done = further
+    folder, done, _ = further
 
     for rank in "01":
         assert f"{rank} StoppedError Stopped" in done.stdout
@@ -209,8 +238,41 @@ def test_one_signalled_process_stops_all_and_a_single_one_goes_on_with_its_shard
     assert_close_weights(one, folder / "fsdp_stopped")
 
 
+def test_one_process_signalled_while_the_last_step_is_scored_stops_all_and_that_is_made_up_for(
+    runs, further
+):
+    _, one, _ = runs
+    folder, done, left = further
+
+    for rank in "01":
+        said = f"{rank} StoppedError Stopped"
+        assert any(said in line and "unscored" in line for line in done.stdout.splitlines())
+    assert "checkpoint-18" in left
+    assert "model.safetensors" not in left
+    assert_close_weights(one, folder / "unscored")
+    found, wanted = (
+        [entry["eval_cer"] for entry in log(each) if "eval_cer" in entry]
+        for each in (folder / "unscored", one)
+    )
+    assert found == wanted
+
+
+def test_the_auxiliary_loss_is_added_up_over_the_processes(further):
+    """Also of the step that is left out, in which it counts on neither."""
+    folder, *_ = further
+    for name in ("ctc_loss", "ctc_too_short"):
+        found, wanted = (
+            [(entry["step"], entry[name]) for entry in log(folder / each) if name in entry]
+            for each in ("spoiled", "spoiled_alone")
+        )
+        assert [step for step, _ in found] == [step for step, _ in wanted] != []
+        values = [[value for _, value in each] for each in (found, wanted)]
+        assert values[0] == pytest.approx(values[1], abs=1e-5)
+        assert max(values[1]) > 0
+
+
 def test_all_processes_leave_out_the_step_in_which_one_of_them_has_a_bad_batch(further):
-    folder, _ = further
+    folder, *_ = further
     noted = [(folder / name / NAN_LOG).read_text() for name in ("spoiled", "spoiled_alone")]
     found, wanted = (json.loads(text) for text in noted)
 
@@ -221,7 +283,7 @@ def test_all_processes_leave_out_the_step_in_which_one_of_them_has_a_bad_batch(f
 
 @pytest.mark.parametrize("name", ["lora", "fsdp_lora"])
 def test_two_processes_train_adapters_as_one_does(further, name):
-    folder, _ = further
+    folder, *_ = further
 
     assert_same_losses(folder / "lora_alone", folder / name)
     assert_close_weights(folder / "lora_alone", folder / name)

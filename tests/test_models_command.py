@@ -172,7 +172,7 @@ def test_lines_fit_a_terminal(t5_small):
 def test_what_is_printed_as_json_adds_up(t5_small):
     found = json.loads(to_json(t5_small))
 
-    assert found["batch"] == {"batch_size": 32, "frames": 60, "tokens": 25}
+    assert found["batch"] == {"batch_size": 32, "frames": 60, "tokens": 25, "prompt": 0}
     assert [entry["method"] for entry in found["memory"]] == ["full", "lora", "qlora"]
     for entry in found["memory"]:
         assert entry["is_estimated"] is True
@@ -215,7 +215,7 @@ def test_a_folder_is_described_by_its_config_alone(call, write_folder):
     assert found["source"] == f"the folder {folder}"
     assert (found["limit"], found["limit_frames"], found["limit_seconds"]) == (100, 200, 8.0)
     assert found["lora_targets"] == {"q_proj": 6, "v_proj": 6}  # two layers: 2 + 2 * 2 attentions
-    assert found["batch"] == {"batch_size": 4, "frames": 20, "tokens": 8}
+    assert found["batch"] == {"batch_size": 4, "frames": 20, "tokens": 8, "prompt": 0}
     assert found["is_safe_in_float16"] is True
 
 

@@ -118,6 +118,21 @@ def test_no_clip_has_the_same_key_twice_in_an_epoch():
     assert {key[2] for key in keys if key[1] == most[0] and len(key) == 3} == set(range(1, 9))
 
 
+def test_a_clip_that_comes_again_is_planned_as_long_as_it_will_be():
+    def drawn(epoch: int, clips: Any, before: Any) -> Any:
+        return 10 + 2 * before + epoch + 0 * clips
+
+    for options in ({"batch_size": 5, "frames_per_batch": None}, {"frames_per_batch": 3000}):
+        sampler = make_sampler(temperature=1e9, drawn=drawn, **options)
+        for epoch in range(6):
+            plan = sampler.plan(epoch)
+            batches = keys_of(sampler, epoch)
+            assert len(batches) == len(sampler)
+            for keys, batch in zip(batches, plan.batches, strict=True):
+                before = np.array([(*key, 0)[2] for key in keys])
+                assert plan.lengths[batch].tolist() == (10 + 2 * before + epoch).tolist()
+
+
 def test_without_corpora_keys_and_batches_are_those_of_before():
     plain = BucketBatchSampler(LENGTHS, frames_per_batch=2000)
     assert all(len(key) == 2 for batch in keys_of(plain, 0) for key in batch)

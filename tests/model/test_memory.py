@@ -193,11 +193,15 @@ def test_the_same_model_takes_the_same_every_time(base):
     assert estimate(tiny("bart")) == base
 
 
-@pytest.mark.parametrize("change", [{"batch_size": 32}, {"frames": 80}, {"tokens": 20}])
+@pytest.mark.parametrize(
+    "change", [{"batch_size": 32}, {"frames": 80}, {"tokens": 20}, {"prompt": 20}]
+)
 def test_larger_batches_take_more(base, change):
     larger = StepSize(**{**vars(SIZE), **change})
 
-    assert estimate(tiny("bart"), size=larger).step > base.step
+    found = estimate(tiny("bart"), size=larger)
+    assert found.step > base.step
+    assert not found.by_formula
 
 
 def test_lora_takes_less_than_full_training_and_qlora_less_than_lora(base):

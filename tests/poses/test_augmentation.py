@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from conftest import KEYPOINTS, make_pose
-from signseq.poses.augmentation import Augmentation, change_speed, drop_frames, drop_hand, rotate
+from signseq.poses.augmentation import Augmentation
 from signseq.poses.keypoints import find_parts, get_keypoint_set, mirror_name
 from signseq.poses.perturbation import from_planes, to_planes
+from signseq.poses.playback import CHANCES
 from signseq.poses.transforms import PoseRecipe, resample
 
 Clip = NDArray[np.float32]
@@ -49,6 +50,24 @@ def numbered_clip(frames: int) -> Clip:
 
 def augment(clip: Clip, augmentation: Augmentation, seed: int) -> Clip:
     return augmentation(clip.copy(), keypoints=KEYPOINTS, rng=np.random.default_rng(seed))
+
+
+def rotate(clip: Clip, degrees: float, *, rng: np.random.Generator) -> Clip:
+    return Augmentation(rotate_degrees=degrees)(clip, keypoints=(), rng=rng)
+
+
+def change_speed(
+    clip: Clip, share: float, *, rng: np.random.Generator, resampling: Any = "nearest"
+) -> Clip:
+    return Augmentation(speed=share, speed_resampling=resampling)(clip, keypoints=(), rng=rng)
+
+
+def drop_frames(clip: Clip, share: float, *, rng: np.random.Generator) -> Clip:
+    return Augmentation(drop_frames=share)(clip, keypoints=(), rng=rng)
+
+
+def drop_hand(clip: Clip, probability: float, *, keypoints: Any, rng: np.random.Generator) -> Clip:
+    return Augmentation(drop_hand=probability)(clip, keypoints=keypoints, rng=rng)
 
 
 def test_the_same_seed_gives_the_same_clip() -> None:
@@ -157,30 +176,110 @@ def test_without_hands_among_the_keypoints_nothing_is_lost() -> None:
     np.testing.assert_array_equal(changed, clip)
 
 
+# ------------------------------------------------------------------------------- batches
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("normalize", ["shoulders", "parts"])
+@pytest.mark.parametrize("augmentation", [STRONG, EVERYTHING], ids=["strong", "everything"])
+@given(seed=SEEDS)
+def test_a_clip_is_the_same_alone_and_in_a_batch(
+    augmentation: Augmentation, normalize: Any, dimensions: int, seed: int
+) -> None:
+    clips = [stored_clip(dimensions)[:frames] for frames in (1, 40, 9, 25)]
+    settings: Any = {"keypoints": KEYPOINTS, "normalize": normalize}
+    chances = np.random.default_rng(seed).random((4, CHANCES))
+    together = augmentation.apply(
+        clips,
+        chances=chances,
+        rngs=[np.random.default_rng((seed, i)) for i in range(4)],
+        **settings,
+    )
+    for number, (clip, changed) in enumerate(zip(clips, together, strict=True)):
+        (alone,) = augmentation.apply(
+            [clip],
+            chances=chances[number : number + 1],
+            rngs=[np.random.default_rng((seed, number))],
+            **settings,
+        )
+        np.testing.assert_array_equal(changed, alone)
+
+
+@pytest.mark.parametrize("step", [1, 3, 60])
+@pytest.mark.parametrize("augmentation", [STRONG, EVERYTHING], ids=["strong", "everything"])
+@given(seed=SEEDS)
+def test_thinning_and_cutting_are_those_of_the_clip_before_and_after(
+    augmentation: Augmentation, step: int, seed: int
+) -> None:
+    clip, chances = stored_clip(2), np.random.default_rng(seed).random((1, CHANCES))
+
+    def apply(clip: Any, chances: Any, **settings: Any) -> Any:
+        rngs = [np.random.default_rng(seed)]
+        return augmentation.apply(
+            [clip], chances=chances, rngs=rngs, keypoints=KEYPOINTS, **settings
+        )[0]
+
+    phase = int(chances[0, 0] * min(step, len(clip)))
+    wanted = apply(clip[phase::step][:12], chances * [0, 1, 1])[:12]
+    changed = apply(clip, chances, step_frames=step, max_frames=12)
+    np.testing.assert_array_equal(changed, wanted)
+
+
+@given(
+    seed=SEEDS,
+    frames=st.lists(st.integers(1, 300), min_size=1, max_size=20).map(np.array),
+    step=st.integers(1, 7),
+    limit=st.none() | st.integers(1, 60),
+    speed=st.floats(0, 0.9),
+    share=st.floats(0, 0.99),
+    resampling=st.sampled_from(["nearest", "linear"]),
+)
+def test_the_time_that_is_told_is_the_time_that_is_played(
+    seed: int,
+    frames: Any,
+    step: int,
+    limit: int | None,
+    speed: float,
+    share: float,
+    resampling: Any,
+) -> None:
+    augmentation = Augmentation(speed=speed, drop_frames=share, speed_resampling=resampling)
+    chances = np.random.default_rng(seed).random((len(frames), CHANCES))
+    settings: Any = {"step_frames": step, "max_frames": limit}
+    told = augmentation.time(frames, chances, **settings).lengths
+    clips = [numbered_clip(count) for count in frames]
+    rngs = [np.random.default_rng((seed, i)) for i in range(len(clips))]
+    played = augmentation.apply(clips, chances=chances, rngs=rngs, keypoints=(), **settings)
+    assert told.tolist() == [len(clip) for clip in played]
+    assert told.min() >= 1
+
+
+def test_each_phase_comes_equally_often() -> None:
+    chances = np.random.default_rng(0).random((5000, CHANCES))
+    timing = Augmentation().time(np.full(5000, 20), chances, step_frames=5)
+    counts = np.bincount(timing.phases, minlength=5)
+    assert counts == pytest.approx([1000] * 5, abs=90)  # three standard deviations
+
+
+def test_dropped_frames_are_rounded_up_and_down_to_the_share() -> None:
+    chances = np.random.default_rng(0).random((20_000, CHANCES))
+    timing = Augmentation(drop_frames=0.1).time(np.full(20_000, 13), chances)
+    assert set(timing.lengths.tolist()) == {11, 12}
+    assert timing.lengths.mean() == pytest.approx(13 * 0.9, abs=0.01)
+
+
 # ------------------------------------------------------------------------------- as it was before
 
 # What version 0.1 made of `stored_clip`, and where its random numbers had got to.
 STORED = {
-    ("speed", 2): "da1f0ad9d97ea67d",
-    ("speed", 3): "0a4f01526f63875a",
-    ("drop_frames", 2): "6210f351d1b7a87b",
-    ("drop_frames", 3): "1dfc36c1d368b920",
     ("drop_hand", 2): "fe8de65e1304d7fc",
     ("drop_hand", 3): "7686ea8e6f12a8f2",
-    ("indices", 2): "6e557bcc4499908e",
-    ("indices", 3): "5b79c7e8f01d3be5",
     ("rotate", 2): "6d51cda48349402b",
     ("rotate", 3): "ba7af396d7bf7271",
-    ("demo", 2): "c3e7c38eab651665",
-    ("demo", 3): "234fe1ec94758a4e",
 }
 SETTINGS: dict[str, Any] = {
-    "speed": {"speed": 0.3},
-    "drop_frames": {"drop_frames": 0.2},
     "drop_hand": {"drop_hand": 1.0},
-    "indices": {"speed": 0.2, "drop_frames": 0.1, "drop_hand": 0.5},
     "rotate": {"rotate_degrees": 15},
-    "demo": {"rotate_degrees": 10, "speed": 0.2, "drop_frames": 0.1, "drop_hand": 0.05},
 }
 
 
@@ -252,14 +351,17 @@ def test_planes_and_back_is_the_clip_itself(dimensions: int) -> None:
     planes = to_planes(clip)
     assert planes.shape == (dimensions + 1, *clip.shape[:2])
     np.testing.assert_array_equal(planes[0], clip[..., 0].astype(np.float32))
-    assert from_planes(planes, clip.dtype).tobytes() == clip.tobytes()
+    written = np.empty_like(clip)
+    from_planes(planes, written)
+    assert written.tobytes() == clip.tobytes()
 
 
 def test_half_precision_is_rounded_as_numpy_rounds_it() -> None:
     rng = np.random.default_rng(0)
     numbers = rng.normal(size=99_990) * np.exp2(rng.integers(-30, 15, 99_990))
     planes = numbers.astype(np.float32).reshape(3, -1, 11)
-    rounded = from_planes(planes, np.dtype(np.float16))
+    rounded = np.empty(planes.shape[1:] + planes.shape[:1], np.float16)
+    from_planes(planes, rounded)
     np.testing.assert_array_equal(rounded, planes.transpose(1, 2, 0).astype(np.float16))
 
 
@@ -469,12 +571,10 @@ def test_linear_resampling_is_the_resampling_of_poses(frames: int) -> None:
     half = resample(pose, 50.0)  # every second frame is one of the pose
     clip = np.concatenate([pose.data, pose.confidence[..., None]], axis=2)
 
-    class Fixed:
-        def uniform(self, low: float, high: float) -> float:
-            return 60 / 119
-
-    fixed: Any = Fixed()
-    played = change_speed(clip, 0.9, rng=fixed, resampling="linear")
+    chances = np.full((1, CHANCES), (60 / 119 - 0.1) / 1.8)
+    (played,) = Augmentation(speed=0.9, speed_resampling="linear").apply(
+        [clip], chances=chances, rngs=[np.random.default_rng(0)], keypoints=()
+    )
     wanted = np.concatenate([half.data, half.confidence[..., None]], axis=2)
     assert len(played) == 119
     np.testing.assert_allclose(played, wanted[:119], atol=1e-3)

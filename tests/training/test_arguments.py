@@ -5,7 +5,7 @@ import torch
 
 from signseq.errors import ConfigError, MissingExtraError
 from signseq.training import arguments
-from signseq.training.arguments import OWN_FIELDS, build_arguments
+from signseq.training.arguments import OWN_FIELDS, build_arguments, check_settings
 
 
 def test_any_field_of_the_trainer_can_be_set(make_config):
@@ -35,10 +35,24 @@ def test_a_field_with_a_key_of_its_own_names_the_key(make_config, field):
 
 
 def test_a_value_that_the_trainer_refuses_is_a_config_error(make_config):
-    config = make_config("training.hf={lr_scheduler_type: zigzag}")
+    config = make_config("training.hf={logging_strategy: zigzag}")
 
     with pytest.raises(ConfigError, match="the Trainer refuses these settings"):
         build_arguments(config, steps_per_epoch=5)
+
+
+@pytest.mark.parametrize(
+    ("given", "near"),
+    [("lr_scheduler_type: polynomal", "polynomial"), ("optim: lion_32bitt", "lion_32bit")],
+)
+def test_an_unknown_optimizer_or_schedule_of_transformers_names_the_nearest(
+    make_config, given, near
+):
+    """Before anything is loaded."""
+    config = make_config(f"training.hf={{{given}}}")
+
+    with pytest.raises(ConfigError, match=rf"training\.hf\..* did you mean {near}\?"):
+        check_settings(config)
 
 
 def test_the_config_arrives_at_the_trainer(make_config):

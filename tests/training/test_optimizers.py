@@ -102,7 +102,7 @@ def test_the_optimizer_has_the_rates_and_the_schedule_scales_each(run_config):
 
 @pytest.mark.parametrize("encoder", ["linear", "conv", "part_gcn"])
 def test_biases_and_norms_do_not_decay(run_config, encoder):
-    trainer = trainer_for(run_config(f"model.encoder.type={encoder}", "data.val_path=null"))
+    trainer = trainer_for(run_config(f"model.encoder={{type: {encoder}}}", "data.val_path=null"))
     decaying = {
         id(parameter)
         for group in trainer.create_optimizer().param_groups

@@ -200,7 +200,7 @@ def test_the_log_forgets_what_the_run_does_again(tmp_path):
     lines = [json.dumps({"step": step}) for step in (1, 5, 6, 7)]
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + '\n{"step": 8, "lo')
 
-    ReportCallback(tmp_path)._forget_after(5)
+    ReportCallback(tmp_path)._keep_only(lambda entry: entry["step"] <= 5)
 
     assert [entry["step"] for entry in log(tmp_path)] == [1, 5]
 

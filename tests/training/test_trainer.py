@@ -159,8 +159,8 @@ def test_early_stopping_stops(run_config, tmp_path):
 
 def test_what_was_tried_before_training_is_no_part_of_the_logged_ctc_loss(run_config, tmp_path):
     (tmp_path / "run").mkdir()
-    settings = ("data.val_path=null", "training.ctc_weight=0.3", "training.max_steps=1")
-    trainer = trainer_for(run_config(*settings, "training.hf={logging_steps: 1}"))
+    settings = ("data.val_path=null", "training.ctc_weight=0.3", "training.max_steps=4")
+    trainer = trainer_for(run_config(*settings, "training.hf={logging_steps: 4}"))
     nothing = torch.tensor(1)
     trainer.model.ctc_meter.add(CtcLoss(torch.tensor(float("nan")), nothing, 1, nothing))
 

@@ -1,4 +1,4 @@
-"""Batches: how clips become tensors, and which of them each process gets.
+"""Batches: the clips that they are read from, and which of them each process gets.
 
 The plan of an epoch (see `planning.py`) is a function of (seed, epoch) alone; on N processes each takes
 every Nth batch of that one plan.
@@ -6,118 +6,48 @@ every Nth batch of that one plan.
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, NotRequired, TypedDict, TypeVar, cast
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from signseq.data.buckets import bucket_limits
+from signseq.data.collation import NO_LABEL, Batch, Clip, collate
 from signseq.data.mixing import MixtureDraws, count_repetitions
-from signseq.data.planning import BatchSizes, ShardWindows, bucket_limits, plan_batches
+from signseq.data.planning import (
+    BatchSizes,
+    EpochPlan,
+    ShardWindows,
+    count_needed,
+    plan_batches,
+)
 from signseq.data.prefetching import Prefetcher
 from signseq.data.store import PoseStore
 from signseq.poses.augmentation import Augmentation
+from signseq.poses.draws import uniforms
+from signseq.poses.playback import CHANCES
 
 __all__ = [
     "BATCHES_AHEAD",
+    "NO_LABEL",
     "Batch",
     "BucketBatchSampler",
     "Clip",
     "ClipDataset",
-    "TokenTexts",
     "collate",
 ]
 
 BATCHES_AHEAD = 4  # that each worker process is asked for before they are trained on
-NO_LABEL = -100  # what the loss leaves out, by torch's convention
+EPOCHS_COUNTED = 4  # whose batches are counted, to have as many in all epochs
+SPARE_BATCHES = 0.01  # more than those, as the clips of other epochs may be longer
 
-Text = TypeVar("Text")
 # (epoch, clip): all that a clip's augmentation depends on, besides the seed; and how often the clip came
 # in the epoch before, if it did.
 Key = tuple[int, int] | tuple[int, int, int]
-
-
-class Batch(TypedDict):
-    """What a model is fed; the names are Hugging Face's.
-
-    Attributes:
-        poses: float16 of shape (B, T, K, C + 1), zero where padded.
-        attention_mask: int64 of shape (B, T), 1 for frames, 0 for padding.
-        labels: int64 of shape (B, L), -100 where padded.
-        prompts: int64 of shape (B, P), -100 where padded; where clips have their own.
-    """
-
-    poses: Tensor
-    attention_mask: Tensor
-    labels: Tensor
-    prompts: NotRequired[Tensor]
-
-
-class Clip(TypedDict):
-    """One clip, ready for `collate`: packed poses (T, K, C + 1) and token ids (L,), (P,)."""
-
-    poses: NDArray[np.float16]
-    labels: NDArray[np.int32]
-    prompt: NotRequired[NDArray[np.int32]]
-
-
-def collate(clips: Sequence[Clip]) -> Batch:
-    """Pad B clips to the longest of them."""
-    frames = max(len(clip["poses"]) for clip in clips)
-    poses = np.zeros((len(clips), frames, *clips[0]["poses"].shape[1:]), dtype=np.float16)
-    mask = np.zeros((len(clips), frames), dtype=np.int64)
-    for row, clip in enumerate(clips):
-        poses[row, : len(clip["poses"])] = clip["poses"]
-        mask[row, : len(clip["poses"])] = 1
-    batch: Batch = {
-        "poses": torch.from_numpy(poses),
-        "attention_mask": torch.from_numpy(mask),
-        "labels": _pad([clip["labels"] for clip in clips]),
-    }
-    if "prompt" in clips[0]:
-        batch["prompts"] = _pad([clip["prompt"] for clip in clips])
-    return batch
-
-
-def _pad(rows: Sequence[NDArray[np.int32]]) -> Tensor:
-    """Token ids (B, L), NO_LABEL where padded."""
-    padded = np.full((len(rows), max(map(len, rows))), NO_LABEL, dtype=np.int64)
-    for row, ids in enumerate(rows):
-        padded[row, : len(ids)] = ids
-    return torch.from_numpy(padded)
-
-
-class TokenTexts(Sequence[NDArray[np.int32]]):
-    """The token ids of many texts, end to end in one array: 4 bytes a token are all it takes.
-
-    Args:
-        texts: The texts, in order, or whatever `encode` takes.
-        encode: Turns a list of texts into lists of token ids; called a thousand at a time.
-    """
-
-    def __init__(
-        self, texts: Iterable[Text], encode: Callable[[list[Text]], list[list[int]]]
-    ) -> None:
-        source = iter(texts)
-        ids, lengths = array("i"), array("q", [0])
-        while chunk := list(islice(source, 1000)):
-            for text_ids in encode(chunk):
-                ids.extend(text_ids)
-                lengths.append(len(text_ids))
-        self._ids = np.frombuffer(ids, dtype=np.int32)
-        self._ends = np.cumsum(np.frombuffer(lengths, dtype=np.int64))
-
-    def __len__(self) -> int:
-        return len(self._ends) - 1
-
-    def __getitem__(self, number: Any) -> Any:
-        place = range(len(self))[number]  # negative from the end, IndexError beyond it
-        return self._ids[self._ends[place] : self._ends[place + 1]]
+Numbers = NDArray[np.int64]
 
 
 class ClipDataset(Dataset[Clip]):
@@ -156,28 +86,67 @@ class ClipDataset(Dataset[Clip]):
         return len(self.store)
 
     @property
-    def lengths(self) -> NDArray[np.int64]:
+    def lengths(self) -> Numbers:
         """Frames of each clip as a batch sees them (before speed and frame drop), (N,)."""
         lengths = -(-self.store.frames.astype(np.int64) // self.step_frames)
         return np.minimum(lengths, self.max_frames) if self.max_frames else lengths
 
+    @property
+    def has_random_lengths(self) -> bool:
+        """Whether clips have other lengths in each epoch; see `drawn_lengths`."""
+        steps, changes = self.step_frames > 1, self.augmentation
+        return changes is not None and (steps or changes.changes_lengths)
+
+    def drawn_lengths(self, epoch: int, clips: Numbers, repetitions: Numbers) -> Numbers:
+        """The frames that reading clips gives, (N,), by their numbers and how often they came before."""
+        if self.augmentation is None:
+            return self.lengths[clips]
+        chances = self._chances(epoch, clips, repetitions)
+        steps, limit = self.step_frames, self.max_frames
+        frames = self.store.frames[clips]
+        return self.augmentation.time(frames, chances, step_frames=steps, max_frames=limit).lengths
+
+    def _chances(
+        self, epoch: int | Numbers, clips: Numbers, repetitions: Numbers
+    ) -> NDArray[np.float64]:
+        """What decides how long clips will be, (N, CHANCES)."""
+        epochs = np.atleast_1d(epoch)[:, None]
+        return uniforms(self.seed, epochs, clips[:, None], repetitions[:, None], np.arange(CHANCES))
+
     def __getitem__(self, key: Key) -> Clip:
-        number = key[1]
-        poses = self.store.clip(number)
-        if self.augmentation is not None:
-            rng = np.random.default_rng((self.seed, *key))
-            phase = int(rng.integers(min(self.step_frames, len(poses))))
-            own = poses[phase :: self.step_frames][: self.max_frames].copy()  # not the store's
-            names, normalize = self.store.recipe.names, self.store.recipe.normalize
-            changed = self.augmentation(own, keypoints=names, rng=rng, normalize=normalize)
-            poses = cast(NDArray[np.float16], changed[: self.max_frames])
-        else:
-            poses = poses[:: self.step_frames][: self.max_frames]
-        labels = np.empty(0, np.int32) if self.labels is None else self.labels[number]
-        clip: Clip = {"poses": poses, "labels": labels}
-        if self.prompts is not None:
-            clip["prompt"] = self.prompts[number]
-        return clip
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[Key]) -> list[Clip]:
+        """The clips of a batch: augmented together, each as it would be alone."""
+        stored = [self.store.clip(key[1]) for key in keys]
+        poses = (
+            [clip[:: self.step_frames][: self.max_frames] for clip in stored]
+            if self.augmentation is None
+            else self._augment(self.augmentation, stored, keys)
+        )
+        clips: list[Clip] = []
+        for (_, number, *_), own in zip(keys, poses, strict=True):
+            labels = np.empty(0, np.int32) if self.labels is None else self.labels[number]
+            clip: Clip = {"poses": own, "labels": labels}
+            if self.prompts is not None:
+                clip["prompt"] = self.prompts[number]
+            clips.append(clip)
+        return clips
+
+    def _augment(
+        self, augmentation: Augmentation, stored: list[NDArray[np.float16]], keys: Sequence[Key]
+    ) -> list[NDArray[np.float16]]:
+        epochs, clips, repetitions = np.array([(*key, 0)[:3] for key in keys]).T
+        changed = augmentation.apply(
+            stored,
+            chances=self._chances(epochs, clips, repetitions),
+            rngs=[np.random.default_rng((self.seed, *key)) for key in keys],
+            keypoints=self.store.recipe.names,
+            normalize=self.store.recipe.normalize,
+            step_frames=self.step_frames,
+            max_frames=self.max_frames,
+        )
+        return cast(list[NDArray[np.float16]], changed)
 
 
 class BucketBatchSampler(Sampler[list[Key]]):
@@ -196,6 +165,8 @@ class BucketBatchSampler(Sampler[list[Key]]):
         prefetcher: Downloads what comes next; one process of each machine has it.
         corpora: The corpus of each of `clips`, (N,), where several are mixed; see `MixtureDraws`.
         temperature: How evenly they are.
+        tokens: Of each clip's text, (N,), where batches are made by these, too; see `plan_batches`.
+        drawn: Where clips have other lengths in each epoch, what `ClipDataset.drawn_lengths` tells of them.
 
     Attributes:
         done: How many batches of the epoch were trained on before; they are drawn and dropped.
@@ -217,9 +188,12 @@ class BucketBatchSampler(Sampler[list[Key]]):
         prefetcher: Prefetcher | None = None,
         corpora: NDArray[np.int64] | None = None,
         temperature: float = 1.0,
+        tokens: NDArray[np.int64] | None = None,
+        drawn: Callable[[int, Numbers, Numbers], Numbers] | None = None,
     ) -> None:
         self.clips = np.arange(len(lengths)) if clips is None else clips
         self.lengths = lengths[self.clips]
+        self.tokens = None if tokens is None else tokens[self.clips]
         self.batch_size = batch_size
         self.frames_per_batch = frames_per_batch
         self.seed = seed
@@ -232,38 +206,71 @@ class BucketBatchSampler(Sampler[list[Key]]):
         self.done = 0
         self.is_last_epoch = False
         self.draws: MixtureDraws | None = None
+        self.drawn = drawn
         self._sizes: BatchSizes | None = None
+        self._wanted: int | None = None
         if corpora is not None:
             self._mix(corpora, temperature)
-        self._count = len(self.plan(None)) // world_size
+        if drawn is not None and frames_per_batch is not None:
+            self._wanted = self._count_drawn(frames_per_batch)
+        self._count = len(self.plan(None).batches) // world_size
 
-    def _mix(self, corpora: NDArray[np.int64], temperature: float) -> None:
+    def _mix(self, corpora: Numbers, temperature: float) -> None:
         limits = bucket_limits(self.lengths)
         buckets = np.searchsorted(limits, self.lengths)
         self.draws = MixtureDraws(corpora, buckets, temperature=temperature, seed=self.seed)
-        size, frames = self.batch_size, self.frames_per_batch
-        self._sizes = BatchSizes.of_draws(
-            limits, self.draws.most, batch_size=size, frames_per_batch=frames
-        )
+        if self.drawn is None:
+            size, frames = self.batch_size, self.frames_per_batch
+            self._sizes = BatchSizes.of_draws(
+                limits, self.draws.most, batch_size=size, frames_per_batch=frames
+            )
 
-    def plan(self, epoch: int | None) -> list[NDArray[np.int64]]:
-        """The batches of all processes in an epoch, as places in `clips`; see `plan_batches`.
+    def _count_drawn(self, budget: int) -> int:
+        """How many batches each epoch has: slightly more than the first ones need.
+
+        Raises:
+            DataError: If clips are over the budget before their lengths are drawn.
+        """
+        plan_batches(self.lengths, frames_per_batch=budget, multiple=self.multiple)
+        needed = clips = 0
+        for epoch in range(EPOCHS_COUNTED):
+            places, _, lengths = self._draw(epoch)
+            windows = self._windows(self._rng(epoch), places)
+            needed = max(needed, count_needed(lengths, windows, frames_per_batch=budget))
+            clips = len(places)
+        return min(math.ceil(needed * (1 + SPARE_BATCHES)), clips)
+
+    def _draw(self, epoch: int) -> tuple[Numbers, Numbers, Numbers]:
+        """Which places of `clips` an epoch reads, how often each was read before, and their lengths."""
+        places = np.arange(len(self.clips)) if self.draws is None else self.draws.draw(epoch)
+        before = np.zeros_like(places) if self.draws is None else count_repetitions(places)
+        if self.drawn is None:
+            return places, before, self.lengths[places]
+        return places, before, self.drawn(epoch, self.clips[places], before)
+
+    def _windows(self, rng: np.random.Generator | None, places: Numbers) -> Numbers | None:
+        return self.windows.draw(rng)[places] if self.windows else None
+
+    def plan(self, epoch: int | None) -> EpochPlan:
+        """What all processes read in an epoch; see `plan_batches`.
 
         Args:
             epoch: Its number; None gives batches in the order of their lengths, as for the first one.
         """
         rng = None if epoch is None else self._rng(epoch)
-        drawn = None if self.draws is None else self.draws.draw(epoch or 0)
-        plan = plan_batches(
-            self.lengths if drawn is None else self.lengths[drawn],
+        places, repetitions, lengths = self._draw(epoch or 0)
+        batches = plan_batches(
+            lengths,
             batch_size=self.batch_size,
             frames_per_batch=self.frames_per_batch,
             multiple=self.multiple,
-            windows=self.windows.draw(rng) if self.windows else None,
+            windows=self._windows(rng, places),
             sizes=self._sizes,
+            count=self._wanted,
+            tokens=None if self.tokens is None else self.tokens[places],
             rng=rng,
         )
-        return plan if drawn is None else [drawn[batch] for batch in plan]
+        return EpochPlan(batches, places, repetitions, lengths)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration goes through."""
@@ -278,22 +285,15 @@ class BucketBatchSampler(Sampler[list[Key]]):
         if windows and follower:
             following = [] if self.is_last_epoch else windows.walk(self._rng(self.epoch + 1))[:1]
             follower.begin(windows.walk(self._rng(self.epoch)) + following)
-        again = self._repetitions(plan)[self.rank :: self.world_size]
-        for number, batch in enumerate(plan[self.rank :: self.world_size]):
+        for number, batch in enumerate(plan.batches[self.rank :: self.world_size]):
+            places = plan.places[batch]
             if windows and follower and number >= self.done:
-                follower.reach(int(windows.shards[batch[0]]))
-            keys: list[Key] = [(self.epoch, int(self.clips[i])) for i in batch]
-            if again:
-                times = again[number].tolist()
-                keys = [(*key[:2], n) if n else key for key, n in zip(keys, times, strict=True)]
-            yield keys
-
-    def _repetitions(self, plan: list[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
-        """How often each clip stood in the plan before, batch by batch; empty where none stands twice."""
-        if self.draws is None:
-            return []
-        ends = np.cumsum([len(batch) for batch in plan])
-        return np.split(count_repetitions(np.concatenate(plan)), ends[:-1])
+                follower.reach(int(windows.shards[places[0]]))
+            clips, before = self.clips[places].tolist(), plan.repetitions[batch].tolist()
+            yield [
+                (self.epoch, clip, n) if n else (self.epoch, clip)
+                for clip, n in zip(clips, before, strict=True)
+            ]
 
     def _rng(self, epoch: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, epoch))

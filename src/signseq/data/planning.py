@@ -1,26 +1,38 @@
 """Which clips go together into a batch, and in which order the batches come.
 
 Clips of similar length share a batch, so little is padded. Where a store lies elsewhere and is larger
-than this machine's cache, batches are made within *windows*: some shards that fit into the cache
-together.
+than this machine's cache, batches are made within *windows*: some shards that fit into it together.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from signseq.data.buckets import (
+    batch_sizes,
+    bucket_limits,
+    bucket_rooms,
+    count_in_windows,
+    most_batches,
+    raise_budget,
+)
 from signseq.data.cache_space import gib_for
 from signseq.data.store import PoseStore
 from signseq.errors import DataError
 
-__all__ = ["BatchSizes", "ShardWindows", "draw_windows", "plan_batches"]
-
-BUCKET_GROWTH = 1.1  # clips in a bucket differ in length by at most this factor
+__all__ = [
+    "BatchSizes",
+    "EpochPlan",
+    "ShardWindows",
+    "count_needed",
+    "draw_windows",
+    "plan_batches",
+]
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,39 @@ class BatchSizes:
         return cls(limits, most_batches(most(1 / np.array(rooms)), rooms))
 
 
+@dataclass(frozen=True)
+class EpochPlan:
+    """Which clips an epoch reads, and in which batches.
+
+    Attributes:
+        batches: Those of all processes, in order, by positions in the arrays below.
+        places: Where each clip stands among those that the sampler has, (N,).
+        repetitions: How often it stands before it in this array, (N,).
+        lengths: Its frames as the batch sees them, (N,).
+    """
+
+    batches: list[NDArray[np.int64]]
+    places: NDArray[np.int64]
+    repetitions: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+    @property
+    def padded_frames(self) -> int:
+        """All that are computed, with padding."""
+        return sum(len(batch) * int(self.lengths[batch].max()) for batch in self.batches)
+
+
+def count_needed(
+    lengths: NDArray[np.int64], windows: NDArray[np.int64] | None, *, frames_per_batch: int
+) -> int:
+    """How many batches clips make, as they are divided among windows; see `plan_batches`."""
+    limits = bucket_limits(lengths)
+    rooms = bucket_rooms(limits, batch_size=None, frames_per_batch=frames_per_batch)
+    windows = np.zeros(len(lengths), dtype=np.int64) if windows is None else windows
+    buckets = np.searchsorted(limits, lengths)
+    return len(batch_sizes(count_in_windows(windows, buckets, size=len(limits)), rooms))
+
+
 def plan_batches(
     lengths: NDArray[np.int64],
     *,
@@ -64,6 +109,8 @@ def plan_batches(
     multiple: int = 1,
     windows: NDArray[np.int64] | None = None,
     sizes: BatchSizes | None = None,
+    count: int | None = None,
+    tokens: NDArray[np.int64] | None = None,
     rng: np.random.Generator | None = None,
 ) -> list[NDArray[np.int64]]:
     """Divide clips into batches of similar length; each clip is in exactly one.
@@ -80,6 +127,9 @@ def plan_batches(
         windows: The window of each clip, (N,). A batch is made of one window (but for those pairs),
             and all batches of a window come before those of the next. None is one window.
         sizes: What holds for all clips that these were drawn of; None where these are all.
+        count: How many batches there are, if it is known. Where they can't keep within `frames_per_batch`,
+            this is raised by as little as it takes, and a clip that is longer is a batch of its own.
+        tokens: Of each clip's text, (N,): clips of similar length are brought together by these, too.
         rng: Shuffles clips of similar length, and the batches; None keeps them sorted.
 
     Raises:
@@ -91,29 +141,37 @@ def plan_batches(
         )
     limits = bucket_limits(lengths) if sizes is None else sizes.limits
     longest = int(limits[-1])
-    if frames_per_batch is not None and longest > frames_per_batch:
+    is_strict = frames_per_batch is not None and count is None
+    if is_strict and longest > (frames_per_batch or 0):
         raise DataError(
             f"The longest clip has {longest} frames, training.frames_per_batch is {frames_per_batch}. "
             f"Raise it to at least {longest}, or lower data.max_frames."
         )
-    rooms = bucket_rooms(limits, batch_size=batch_size, frames_per_batch=frames_per_batch)
     buckets = np.searchsorted(limits, lengths)
     one = np.zeros(len(lengths), dtype=np.int64)
     windows = one if windows is None else windows
-    wanted = _count_batches(buckets, rooms, windows=int(windows.max()) + 1)
+    counts = count_in_windows(windows, buckets, size=len(limits))
+    if count is not None and frames_per_batch is not None:
+        frames_per_batch = raise_budget(counts, limits, budget=frames_per_batch, most=count)
+    rooms = bucket_rooms(limits, batch_size=batch_size, frames_per_batch=frames_per_batch)
+    filled = batch_sizes(counts, rooms)
+    wanted = len(filled) if count is None else count
+    if len(counts) > 1 and count is None:
+        shares = float(counts.sum(axis=0) @ (1 / np.array(rooms)))
+        wanted = most_batches(shares, rooms, windows=len(counts))
     if sizes is not None:
         wanted = min(max(wanted, sizes.count), len(lengths))
     wanted = -(-wanted // multiple) * multiple
     if wanted <= len(lengths):
-        order, filled = _fill(lengths, buckets, rooms, windows=windows, rng=rng)
+        order = _arrange(lengths, buckets, windows=windows, tokens=tokens, rng=rng)
         filled = _halve(filled, wanted)
     else:  # too few even one by one: pair the first, which are the shortest
-        order, _ = _fill(lengths, buckets, rooms, windows=one, rng=rng)
+        order = _arrange(lengths, buckets, windows=one, tokens=None, rng=rng)
         pairs = len(order) % multiple
         filled = [2] * pairs + [1] * (len(order) - 2 * pairs)
     ends = np.cumsum(filled)
     needed = int((filled * limits[buckets[order[ends - 1]]]).max())
-    if frames_per_batch is not None and needed > frames_per_batch:
+    if is_strict and needed > (frames_per_batch or 0):
         raise DataError(
             f"{len(order)} clips make a multiple of {multiple} batches (processes x accumulation) only in pairs of "
             f"up to {needed} frames, training.frames_per_batch is {frames_per_batch}. Raise it to {needed}."
@@ -121,77 +179,23 @@ def plan_batches(
     return _in_order_of_windows(np.split(order, ends[:-1]), windows, rng)
 
 
-def bucket_rooms(
-    limits: NDArray[np.int64], *, batch_size: int | None, frames_per_batch: int | None
-) -> list[int]:
-    """How many clips of each bucket fit into a batch."""
-    return [batch_size or max(1, (frames_per_batch or limit) // limit) for limit in limits.tolist()]
-
-
-def bucket_limits(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The longest clip of each bucket: at most BUCKET_GROWTH times its shortest."""
-    lengths = np.unique(lengths)
-    limits, start = [], 0
-    while start < len(lengths):
-        limit = max(lengths[start] * BUCKET_GROWTH, lengths[start] + 1)
-        start = int(np.searchsorted(lengths, limit, side="right"))
-        limits.append(lengths[start - 1])
-    return np.array(limits, dtype=np.int64)
-
-
-def _count_batches(buckets: NDArray[np.int64], rooms: list[int], *, windows: int) -> int:
-    """How many batches `_fill` makes; of several windows the most, however the clips are divided.
-
-    Filling a window of n clips in buckets of room r makes at most sum(n / r) batches, and: what is left
-    of a bucket goes on into the next, whose room may be smaller, and the last batch may be half empty.
-    """
-    counts = np.bincount(buckets, minlength=len(rooms))
-    if windows == 1:
-        made, left = 0, 0
-        for count, room in zip(counts.tolist(), rooms, strict=True):
-            made, left = made + (left + count) // room, (left + count) % room
-        return made + bool(left)
-    return most_batches(float(counts @ (1 / np.array(rooms))), rooms, windows=windows)
-
-
-def most_batches(shares: float, rooms: list[int], *, windows: int = 1) -> int:
-    """The most batches that clips make which fill `shares` of them, by their buckets' rooms."""
-    each = 1 / np.array(rooms, dtype=np.float64)
-    lost = ((np.array(rooms[:-1]) - 1) * np.diff(each)).sum() + 1 - each[-1]
-    return int(shares + windows * lost + 1e-6)
-
-
-def _fill(
+def _arrange(
     lengths: NDArray[np.int64],
     buckets: NDArray[np.int64],
-    rooms: list[int],
     *,
     windows: NDArray[np.int64],
+    tokens: NDArray[np.int64] | None,
     rng: np.random.Generator | None,
-) -> tuple[NDArray[np.int64], list[int]]:
-    """The clips in order, window by window and short to long, and how many of them each batch takes."""
-    order = np.lexsort((lengths, windows))
-    sizes: list[int] = []
-    placed = 0
-    for window in _runs(windows[order]):
-        for run in _runs(buckets[order[window]]):
-            bucket = slice(window.start + run.start, window.start + run.stop)
-            room = rooms[buckets[order[bucket.start]]]
-            full = (bucket.stop - placed) // room
-            sizes += [room] * full
-            placed += room * full
-            if rng is not None:
-                order[bucket] = rng.permutation(order[bucket])
-        if placed < window.stop:
-            sizes.append(window.stop - placed)
-            placed = window.stop
-    return order, sizes
+) -> NDArray[np.int64]:
+    """The clips window by window and short to long; within a bucket shuffled, or by their tokens.
 
-
-def _runs(values: NDArray[np.int64]) -> Iterator[slice]:
-    """Slices of equal values that stand side by side."""
-    ends = [*(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
-    return (slice(start, stop) for start, stop in zip([0, *ends], ends, strict=False))
+    By tokens it goes up and down in turns, as a batch may stand in two buckets.
+    """
+    if rng is None and tokens is None:
+        return np.lexsort((lengths, windows))
+    chances = lengths if rng is None else rng.random(len(lengths))
+    texts = 0 * lengths if tokens is None else np.where(buckets % 2, -tokens, tokens)
+    return np.lexsort((chances, texts, buckets, windows))
 
 
 def _halve(sizes: list[int], wanted: int) -> list[int]:

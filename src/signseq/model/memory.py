@@ -55,11 +55,12 @@ PER_LAYER, PER_CROSS_ATTENTION = 2 * 34, 2 * 13
 
 @dataclass(frozen=True)
 class StepSize:
-    """One batch, padded to its longest clip and text."""
+    """One batch, padded to its longest clip and text; `prompt` are the tokens told beside each clip."""
 
     batch_size: int
     frames: int
     tokens: int
+    prompt: int = 0
 
 
 @dataclass(frozen=True)
@@ -143,14 +144,16 @@ def estimate_memory(
         recompute_activations(model)
     model.train()
     weights = _weight_bytes(model)
-    positions = (count_inputs(encoder, size.frames), size.tokens)
+    positions = (count_inputs(encoder, size.frames) + size.prompt, size.tokens)
     step, trainable = step_by_formula(model, size.batch_size, positions)
     by_formula = True
     try:
         with FakeTensorMode():
             shape = (size.batch_size, size.frames, len(keypoints), dimensions + 1)
             whole = method == "full" or gradient_checkpointing
-            step, trainable = _run_step(model, shape, tokens=size.tokens, whole=whole)
+            step, trainable = _run_step(
+                model, shape, tokens=size.tokens, prompt=size.prompt, whole=whole
+            )
         by_formula = False
     except Exception as fault:  # whatever an architecture does that needs numbers
         logger.debug("%s among fake tensors: %s", config.model_type, fault)
@@ -190,7 +193,7 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _run_step(
-    model: SignTranslationModel, shape: tuple[int, ...], *, tokens: int, whole: bool
+    model: SignTranslationModel, shape: tuple[int, ...], *, tokens: int, prompt: int, whole: bool
 ) -> tuple[int, int]:
     """Bytes that are alive at most, and the number of parameters that train.
 
@@ -201,15 +204,17 @@ def _run_step(
         model: On the meta device; its tensors are replaced by fake ones.
         shape: Of the poses, (B, T, K, C + 1).
         tokens: L.
+        prompt: P, tokens beside each clip.
         whole: Run the way back too.
     """
     _make_fake(model)
     tracker = _LiveBytes(model)
     ids = torch.ones(shape[0], tokens, dtype=torch.long)
     poses, mask = torch.empty(shape), torch.ones(shape[:2], dtype=torch.long)
+    told = torch.ones(shape[0], prompt, dtype=torch.long) if prompt else None
     with tracker:
         with torch.autocast("cpu", torch.bfloat16):
-            output = model(poses, mask, labels=ids, decoder_input_ids=ids)
+            output = model(poses, mask, labels=ids, decoder_input_ids=ids, prompts=told)
         loss, logits = output.loss, output.logits.numel()
         assert loss is not None
         del output

@@ -1,13 +1,15 @@
-"""Random changes of where points are, in place, each on planes: x, y, perhaps z, and confidence, (C + 1, T, K).
+"""Random changes of where points are, in place, each on planes: x, y, perhaps z, and confidence, (C + 1, N, K).
 
-In planes, and with torch's conversions, a rotation of 220 frames of 80 points takes a fifth of what it
-takes in float16 packed clips with numpy's.
+The N frames are those of all clips of a batch, one clip after another, so that each change is a few calls
+for a whole batch. What differs between clips is given for each frame, as (N, 1). In planes, and with
+torch's conversions, a rotation takes a fifth of what it takes in float16 packed clips with numpy's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,13 +22,14 @@ __all__ = [
     "Clip",
     "Planes",
     "add_noise",
+    "blend",
     "clear_missing",
     "confuse_points",
-    "draw_rotation",
     "find_body",
     "from_planes",
     "map_linearly",
     "mirror",
+    "noise_supply",
     "shift",
     "to_planes",
     "turn",
@@ -37,46 +40,50 @@ Planes = NDArray[np.float32]
 NOISE_SUPPLY = 2**20  # Gaussian numbers that `add_noise` takes its pieces from, at least
 
 
-def to_planes(clip: Clip) -> Planes:
-    """The planes of a packed clip, a copy of it."""
-    planes = clip.transpose(2, 0, 1).copy()
+def to_planes(frames: Clip) -> Planes:
+    """The planes of packed frames (N, K, C + 1), a copy of them."""
+    planes = frames.transpose(2, 0, 1).copy()
     if planes.dtype == np.float16:
-        return cast(Planes, torch.from_numpy(planes).float().numpy())
+        converted: Planes = torch.from_numpy(planes).float().numpy()
+        return converted
     return planes.astype(np.float32, copy=False)
 
 
-def from_planes(planes: Planes, dtype: np.dtype[Any]) -> Clip:
-    """The packed clip of planes."""
-    if dtype == np.float16:
-        planes = torch.from_numpy(planes).half().numpy()
-    clip = np.empty((*planes.shape[1:], len(planes)), dtype)
-    for channel, plane in enumerate(planes):
-        clip[..., channel] = plane
-    return clip
+def from_planes(planes: Planes, frames: Clip) -> None:
+    """Write planes into packed frames (N, K, C + 1), rounded to their type."""
+    rounded: Clip = planes
+    if frames.dtype == np.float16:
+        rounded = torch.from_numpy(planes).half().numpy()
+    for channel, plane in enumerate(rounded):
+        frames[..., channel] = plane
 
 
-def draw_rotation(
-    degrees: float, *, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """A rotation in the picture (2, 2), and sine and cosine of one about the vertical."""
-    angles = np.radians(rng.uniform(-degrees, degrees, size=2)).astype(np.float32)
-    cos, sin = np.cos(angles), np.sin(angles)
-    return np.array([[cos[0], -sin[0]], [sin[0], cos[0]]], np.float64), np.array([sin[1], cos[1]])
+def blend(
+    one: Planes, other: Planes, *, weight: NDArray[np.float32], is_later: NDArray[np.bool_]
+) -> None:
+    """Move the first towards the second by shares (N, 1) of the way.
+
+    A point that one of the two misses is as in the nearer one: the second where it `is_later`, (N, 1).
+    """
+    has_both = (one[-1] > 0) & (other[-1] > 0)
+    other[:-1] -= one[:-1]
+    one[:-1] += other[:-1] * np.where(has_both, weight, is_later)
+    one[-1] = np.where(is_later, other[-1], one[-1])
 
 
-def turn(planes: Planes, sin: np.float32, cos: np.float32) -> None:
-    """Rotate about the vertical."""
+def turn(planes: Planes, sin: NDArray[np.float32], cos: NDArray[np.float32]) -> None:
+    """Rotate about the vertical, by sines and cosines (N, 1)."""
     x, _, z, _ = planes
     planes[0], planes[2] = x * cos + z * sin, z * cos - x * sin
 
 
-def map_linearly(planes: Planes, matrix: NDArray[np.float64]) -> None:
-    """Map the picture's plane by a matrix (2, 2).
+def map_linearly(planes: Planes, matrices: NDArray[np.float32]) -> None:
+    """Map the picture's plane by matrices (2, 2, N, 1).
 
     Hands and face with origins of their own are mapped as if the whole picture were: a linear map of
     a difference is the difference of what is mapped.
     """
-    (a, b), (c, d) = matrix.astype(np.float32)
+    (a, b), (c, d) = matrices
     x, y = planes[:2]
     # Not a matrix product: that one rounds as the machine likes, and a seed must give one clip.
     planes[0], planes[1] = x * a + y * b, x * c + y * d
@@ -95,12 +102,16 @@ def find_mirror(keypoints: tuple[str, ...]) -> NDArray[np.intp]:
     return np.array([position(name) for name in keypoints], np.intp)
 
 
-def mirror(planes: Planes, *, keypoints: tuple[str, ...]) -> None:
-    """Exchange left and right; a point whose mirror image is not among the keypoints becomes missing."""
+def mirror(planes: Planes, is_mirrored: NDArray[np.bool_], *, keypoints: tuple[str, ...]) -> None:
+    """Exchange left and right in some frames (N,).
+
+    A point whose mirror image is not among the keypoints becomes missing.
+    """
     positions = find_mirror(keypoints)
-    planes[:] = planes.take(positions, axis=2, mode="clip")
-    planes[0] *= -1
-    planes[:, :, positions < 0] = 0
+    mirrored = planes[:, is_mirrored].take(positions, axis=2, mode="clip")
+    mirrored[0] *= -1
+    mirrored[:, :, positions < 0] = 0
+    planes[:, is_mirrored] = mirrored
 
 
 @lru_cache(maxsize=32)
@@ -112,14 +123,13 @@ def find_body(keypoints: tuple[str, ...]) -> NDArray[np.intp]:
 
 
 def shift(
-    planes: Planes, distance: float, *, columns: NDArray[np.intp] | None, rng: np.random.Generator
+    planes: Planes, vectors: NDArray[np.float32], *, columns: NDArray[np.intp] | None
 ) -> None:
-    """Move points by up to `distance` along each axis of the picture, all or those of some columns."""
-    vector = rng.uniform(-distance, distance, size=2).astype(np.float32)[:, None, None]
+    """Move points by vectors (2, N, 1), all or those of some columns."""
     if columns is None:
-        planes[:2] += vector
+        planes[:2] += vectors
     else:
-        planes[:2, :, columns] += vector
+        planes[:2, :, columns] += vectors
 
 
 @lru_cache(maxsize=32)
@@ -138,17 +148,25 @@ def _place_in_parts(keypoints: tuple[str, ...]) -> tuple[NDArray[np.intp], ...]:
 
 
 def confuse_points(
-    planes: Planes, share: float, *, keypoints: tuple[str, ...], rng: np.random.Generator
+    planes: Planes,
+    struck: NDArray[np.int64],
+    chances: NDArray[np.float64],
+    *,
+    keypoints: tuple[str, ...],
 ) -> None:
-    """Put this share of points where another point of the same part is, for one frame.
+    """Put points where another point of the same part is in that frame.
 
     That is how detectors err at large: one finger is taken for another, a wrist for an elbow.
+
+    Args:
+        planes: (C + 1, N, K).
+        struck: Which points: frame * K + point, (M,).
+        chances: Which other point each takes, from 0 to 1, (M,).
+        keypoints: K names.
     """
-    frames, points = planes.shape[1:]
-    struck = rng.integers(frames * points, size=rng.binomial(frames * points, share))
-    frame, point = np.divmod(struck, points)
+    frame, point = np.divmod(struck, planes.shape[2])
     order, first, size = _place_in_parts(keypoints)
-    other = order[first[point] + (rng.random(len(struck)) * size[point]).astype(np.intp)]
+    other = order[first[point] + (chances * size[point]).astype(np.intp)]
     is_seen = (planes[-1, frame, point] > 0) & (planes[-1, frame, other] > 0)
     frame, point, other = frame[is_seen], point[is_seen], other[is_seen]
     planes[:-1, frame, point] = planes[:-1, frame, other]
@@ -159,18 +177,24 @@ def _noise_supply(size: int) -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal(size, dtype=np.float32)
 
 
-def add_noise(planes: Planes, size: float, *, rng: np.random.Generator) -> None:
+def noise_supply(count: int) -> NDArray[np.float32]:
+    """Gaussian numbers, more than twice as many as are taken in one piece."""
+    return _noise_supply(max(NOISE_SUPPLY, 2 ** (2 * count - 1).bit_length()))
+
+
+def add_noise(planes: Planes, pieces: Sequence[Sequence[NDArray[np.float32]]], size: float) -> None:
     """Let every coordinate tremble with this standard deviation, each point and frame by itself.
 
-    The noise is a piece of one supply, from a place that `rng` draws: drawing the numbers themselves
-    takes longer than all other transforms together.
+    Args:
+        planes: (C + 1, N, K).
+        pieces: Of each clip, for each coordinate, Gaussian numbers (T, K).
+        size: The standard deviation.
     """
-    shape, count = planes.shape[1:], planes[0].size
-    supply = _noise_supply(max(NOISE_SUPPLY, 2 ** (2 * count - 1).bit_length()))
-    for plane, start in zip(
-        planes[:-1], rng.integers(len(supply) - count, size=len(planes) - 1), strict=True
-    ):
-        plane += supply[start : start + count].reshape(shape) * np.float32(size)
+    end = 0
+    for clip in pieces:
+        start, end = end, end + len(clip[0])
+        for plane, piece in zip(planes[:-1], clip, strict=True):
+            plane[start:end] += piece * np.float32(size)
 
 
 def clear_missing(planes: Planes) -> None:

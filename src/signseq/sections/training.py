@@ -18,6 +18,7 @@ class TrainingConfig(Section):
     max_steps: Count | None = None  # stops earlier than num_epochs would
     batch_size: Count | None = None  # sequences per device
     frames_per_batch: Count | None = None  # or a budget of padded frames per device
+    bucket_texts: bool = True  # batches of clips with similarly long texts, too
     auto_batch: bool = False  # or the largest such budget that fits the device, found by trying
     eval_batch_size: Count = 64
     gradient_accumulation_steps: Count = 1
@@ -46,6 +47,9 @@ class TrainingConfig(Section):
     save_total_limit: Count = 2
     save_steps: Count | None = (
         None  # a checkpoint every so many steps, besides those that are scored
+    )
+    average_last: Annotated[int, Field(ge=2)] | None = (
+        None  # at the end try the mean of so many checkpoints, and keep what scores better
     )
     on_nan: Literal["stop", "skip"] = "stop"  # what to do with a step whose loss is no number
     fsdp: bool = False  # several processes: each keeps a share of weights and optimizer state

@@ -20,13 +20,14 @@ from signseq.metrics import has_ngrams
 from signseq.model.self_check import leaves_parameters_unused
 from signseq.model.sign_translation import SignTranslationModel
 from signseq.model.targets import TargetEncoder
-from signseq.training.arguments import build_arguments
+from signseq.training.arguments import build_arguments, count_steps
 from signseq.training.callbacks import (
     DivergenceCallback,
     EpochCallback,
     PatienceCallback,
     ReportCallback,
 )
+from signseq.training.mean_of_last import check_enough_checkpoints
 from signseq.training.precision import choose_precision
 from signseq.training.tracking.reporting import TrackingCallback, build_facts, choose_clips
 from signseq.training.tracking.trackers import Trackers, open_trackers
@@ -39,19 +40,33 @@ __all__ = ["build_trainer", "check_best_metric"]
 
 
 def check_best_metric(
-    metric: str, val_store: PoseStore | None, *, key: str = "training.best_metric"
+    metric: str,
+    val_store: PoseStore | None,
+    *,
+    config: Config,
+    key: str = "training.best_metric",
 ) -> None:
     """See whether a score can tell models apart.
 
     Args:
         metric: The score.
         val_store: The clips that it's computed on.
+        config: How texts are scored.
         key: The setting that names it.
 
     Raises:
         ConfigError: If it can't.
     """
-    if metric == "bleu4" and val_store is not None and not has_ngrams(val_store.texts(), 4):
+    if metric != "bleu4" or val_store is None:
+        return
+    evaluation = config.evaluation
+    if not has_ngrams(
+        val_store.texts(),
+        4,
+        normalize=evaluation.normalize,
+        tokenize=evaluation.tokenize,
+        language=config.data.target_language,
+    ):
         raise ConfigError(
             f"{key} is bleu4, which is 0 by definition on these validation texts: none has four words. "
             "Set it to cer, chrf or loss."
@@ -84,12 +99,13 @@ def build_trainer(
         observers: Further callbacks.
 
     Raises:
-        ConfigError: See `build_arguments`.
+        ConfigError: See `build_arguments`, `check_best_metric`, `check_enough_checkpoints`.
         DataError: See `build_arguments`.
     """
     training = config.training
-    check_best_metric(training.best_metric, val_store)
+    check_best_metric(training.best_metric, val_store, config=config)
     steps = len(sampler) // training.gradient_accumulation_steps
+    check_enough_checkpoints(config, *count_steps(config, steps_per_epoch=steps))
     callbacks: list[TrainerCallback] = [
         EpochCallback(sampler, accumulation=training.gradient_accumulation_steps),
         ReportCallback(training.checkpoint_dir),

@@ -15,12 +15,13 @@ from transformers import set_seed
 from signseq.config import Config
 from signseq.data.batching import Batch, collate
 from signseq.model.freezing import ParameterCount, count_parameters
-from signseq.model.progress_bars import no_progress_bars
+from signseq.model.quiet import no_progress_bars
 from signseq.model.sign_translation import SignTranslationModel
 from signseq.preparation import open_split
 from signseq.progress import Progress
-from signseq.training.arguments import build_arguments
+from signseq.training.arguments import build_arguments, count_steps
 from signseq.training.building import check_best_metric
+from signseq.training.mean_of_last import check_enough_checkpoints
 from signseq.training.optimizers import make_optimizer
 from signseq.training.precision import choose_precision
 from signseq.training.run import Parts, build_parts
@@ -94,13 +95,13 @@ def dry_run(config: Config, *, steps: int = 4) -> DryRun:
     _need_stores(config)
     set_seed(config.seed)
     parts = build_parts(config)
-    check_best_metric(config.training.best_metric, parts.val_store)
+    check_best_metric(config.training.best_metric, parts.val_store, config=config)
     accumulation = config.training.gradient_accumulation_steps
+    steps_per_epoch = len(parts.sampler) // accumulation
+    check_enough_checkpoints(config, *count_steps(config, steps_per_epoch=steps_per_epoch))
     model = parts.model
     precision = choose_precision(model.text_model.config, wanted=config.training.mixed_precision)
-    arguments = build_arguments(
-        config, steps_per_epoch=len(parts.sampler) // accumulation, precision=precision
-    )
+    arguments = build_arguments(config, steps_per_epoch=steps_per_epoch, precision=precision)
     device, dtype = arguments.device, precision.autocast_dtype
     model.to(device).train()  # type: ignore[arg-type]
     optimizer = make_optimizer(arguments, model)
@@ -115,15 +116,14 @@ def dry_run(config: Config, *, steps: int = 4) -> DryRun:
     steps_in_all = min(
         epochs * len(parts.sampler), (config.training.max_steps or math.inf) * accumulation
     )
-    lengths = parts.dataset.lengths
-    plan, clips = parts.sampler.plan(None), parts.sampler.clips
-    padded = sum(len(batch) * parts.sampler.lengths[batch].max() for batch in plan)
-    frames = sum(int(lengths[clips[batch]].sum()) for batch in plan)
+    plan = parts.sampler.plan(None)
+    clips = parts.sampler.clips[plan.places]
+    frames = int(parts.dataset.drawn_lengths(0, clips, plan.repetitions).sum())
     return DryRun(
         clips=len(parts.dataset),
         parameters=count_parameters(model),
         batches=len(parts.sampler),
-        padding=1 - frames / float(padded),
+        padding=1 - frames / plan.padded_frames,
         cut_clips=count_cut_clips(config, parts.dataset),
         cut_texts=count_cut_texts(config, parts.dataset),
         loss=loss,

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signseq.config import DataConfig
-from signseq.data.batching import TokenTexts
 from signseq.data.mixing import CorpusLabels, MixedStore
 from signseq.data.store import PoseStore
+from signseq.data.token_texts import TokenTexts
 
 __all__ = ["open_training_store", "prompts_of", "prompts_of_clips"]
 

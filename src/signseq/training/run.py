@@ -18,19 +18,20 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
 
 from signseq.config import Config
-from signseq.data.batching import BucketBatchSampler, ClipDataset, TokenTexts
+from signseq.data.batching import BucketBatchSampler, ClipDataset
 from signseq.data.store import PoseStore
+from signseq.data.token_texts import TokenTexts
 from signseq.errors import CheckpointError, ModelError
 from signseq.model.architectures import is_causal, position_limit
 from signseq.model.attention import set_attention
 from signseq.model.building import TextSide, build_model, build_text_side
 from signseq.model.ctc import CtcTargets, find_ctc_targets
-from signseq.model.progress_bars import no_progress_bars
 from signseq.model.quantization import load_base
+from signseq.model.quiet import no_progress_bars
 from signseq.model.self_check import check_for_leaks
 from signseq.model.sign_translation import SignTranslationModel
 from signseq.model.text_models import load_text_config, load_tokenizer
-from signseq.model.warm_start import take_tokenizer, warm_start, warn_of_unknown_characters
+from signseq.model.warm_start import take_tokenizer, take_weights
 from signseq.poses.augmentation import Augmentation
 from signseq.preparation import build_recipe, ensure_split, open_split
 from signseq.training.arguments import check_settings
@@ -239,10 +240,8 @@ def build_parts(config: Config, *, augment: bool = True, start: Path | None = No
     )
     model.config.estimators = list(store.estimators)
     # a run that goes on has weights of its own, but its adapters belong to those that it began with
-    if config.model.init_from is not None and (start is None or config.model.use_lora):
-        trusts, origin = config.model.trust_remote_code, config.model.init_from
-        warm_start(model, origin, tokenizer=tokenizer, trust_remote_code=trusts)
-        warn_of_unknown_characters(tokenizer, labels, folder=origin)
+    if start is None or config.model.use_lora:
+        take_weights(model, config.model, tokenizer=tokenizer, labels=labels)
     if not (config.model.load_in_4bit or config.model.load_in_8bit):  # too coarse for this check
         check_for_leaks(model)
     if start is not None:
@@ -264,6 +263,7 @@ def build_parts(config: Config, *, augment: bool = True, start: Path | None = No
         model=model,
         trained=adapters or model,
         tokens=np.array([len(ids) for ids in labels]),
+        prompt=text_side.longest_prompt if data.prompt or text_side.prompts else 0,
     )
     return Parts(model, tokenizer, dataset, sampler, val_store, text_side, adapters)
 

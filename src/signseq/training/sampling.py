@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def build_sampler(
             f"{len(clips)} at most; or look whether data.train_path is the right table."
         )
     return BucketBatchSampler(
-        round_up(dataset.lengths, limit=data.max_frames) if training.compile else dataset.lengths,
+        _as_seen(config, dataset.lengths),
         clips,
         batch_size=training.batch_size or (None if training.frames_per_batch else 32),
         frames_per_batch=training.frames_per_batch,
@@ -76,7 +77,28 @@ def build_sampler(
         prefetcher=_build_prefetcher(config, dataset.store),
         corpora=_corpora_of(dataset.store, clips),
         temperature=data.mix_temperature,
+        tokens=_tokens_of(dataset) if training.bucket_texts else None,
+        drawn=_draw(config, dataset) if dataset.has_random_lengths else None,
     )
+
+
+def _as_seen(config: Config, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Lengths as batches count them: where the model is compiled, of few sizes."""
+    return round_up(lengths, limit=config.data.max_frames) if config.training.compile else lengths
+
+
+def _draw(
+    config: Config, dataset: ClipDataset
+) -> Callable[[int, NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]:
+    """What tells the sampler how long clips are in an epoch."""
+    return lambda epoch, clips, before: _as_seen(
+        config, dataset.drawn_lengths(epoch, clips, before)
+    )
+
+
+def _tokens_of(dataset: ClipDataset) -> NDArray[np.int64] | None:
+    """How many each clip's text has, (N,); None where there are no texts."""
+    return None if dataset.labels is None else np.array([len(ids) for ids in dataset.labels])
 
 
 def _corpora_of(store: PoseStore, clips: NDArray[np.int64]) -> NDArray[np.int64] | None:

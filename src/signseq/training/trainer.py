@@ -19,11 +19,11 @@ from signseq.data.batching import (
     BucketBatchSampler,
     Clip,
     ClipDataset,
-    TokenTexts,
     collate,
 )
 from signseq.data.planning import draw_windows, plan_batches
 from signseq.data.store import PoseStore
+from signseq.data.token_texts import TokenTexts
 from signseq.evaluation import translate_store
 from signseq.metrics import score
 from signseq.model.adapters import without_adapters
@@ -32,6 +32,7 @@ from signseq.model.sign_translation import SignTranslationModel
 from signseq.model.targets import TargetEncoder
 from signseq.training.compilation import choose_collate
 from signseq.training.fast_trainer import FastTrainer
+from signseq.training.mean_of_last import try_mean
 from signseq.training.run_folder import save_windows
 from signseq.training.safety.safe_trainer import SafeTrainer
 from signseq.training.safety.step_watch import Outcome
@@ -68,6 +69,11 @@ class SignTrainer(SafeTrainer, FastTrainer):
         self.add_callback(tracking)
         self.val_store = val_store
         self.targets = targets
+
+    def run(self, start: Path | None) -> None:
+        """As its parent's, and try the mean of the last checkpoints; see `try_mean`."""
+        super().run(start)
+        self.mean = try_mean(self)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As the Trainer's; checks and probes before it are no part of what is logged."""
@@ -107,6 +113,20 @@ class SignTrainer(SafeTrainer, FastTrainer):
         """
         if self.val_store is None:
             return {}
+        metrics, hypotheses = self.measure(metric_key_prefix)
+        self.tracking.show_translations(hypotheses, step=self.state.global_step)
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def measure(self, prefix: str) -> tuple[dict[str, float], list[str]]:
+        """Loss and scores, named `prefix_loss` and so on, and the texts of all validation clips; none is logged.
+
+        Raises:
+            EvaluationStoppedError: See `evaluate`.
+        """
         self.tracking.meter.stop()
         start = time.monotonic()
         model = self._translation_model()
@@ -114,18 +134,11 @@ class SignTrainer(SafeTrainer, FastTrainer):
         with self.accelerator.autocast():
             found = self._score_share(model)
         loss, hypotheses = self._gather(found)
-        self.tracking.show_translations(hypotheses, step=self.state.global_step)
         scores = self._score(hypotheses)
         values = {name: value for name, value in scores.items() if isinstance(value, float)}
-        metrics = {
-            f"{metric_key_prefix}_{name}": value for name, value in {"loss": loss, **values}.items()
-        }
-        metrics[f"{metric_key_prefix}_seconds"] = time.monotonic() - start
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(
-            self.args, self.state, self.control, metrics
-        )
-        return metrics
+        metrics = {f"{prefix}_{name}": value for name, value in {"loss": loss, **values}.items()}
+        metrics[f"{prefix}_seconds"] = time.monotonic() - start
+        return metrics, hypotheses
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log the auxiliary loss by itself beside the sum that is trained on; and how fast that goes."""

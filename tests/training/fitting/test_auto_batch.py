@@ -1,5 +1,6 @@
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from signseq.training.fitting.auto_batch import (
     with_budget_of,
 )
 from signseq.training.fitting.memory_limits import largest_batches
-from signseq.training.fitting.step_probe import StepProbe
+from signseq.training.fitting.step_probe import StepProbe, made_up_batch
 from signseq.training.precision import FULL_PRECISION
 from signseq.training.run import build_parts, train
 
@@ -75,7 +76,7 @@ def make_search(fits):
     def sampler_for(budget):
         return BucketBatchSampler(LENGTHS, frames_per_batch=budget)
 
-    return BudgetSearch(sampler_for, TOKENS, longer=1.0, max_frames=200, fits=fits)
+    return BudgetSearch(sampler_for, TOKENS, fits=fits)
 
 
 def test_a_budget_fits_if_its_worst_batches_do():
@@ -101,13 +102,44 @@ def test_where_nothing_fits_the_sizes_are_named():
         find_budget(make_search(lambda size: False), LENGTHS, guess=5000)
 
 
-def test_speed_augmentation_makes_clips_longer_up_to_the_limit():
-    search = make_search(lambda size: True)
-    faster = BudgetSearch(search.sampler_for, TOKENS, longer=1.2, max_frames=200, fits=search.fits)
+def test_clips_are_counted_as_long_as_augmentation_makes_them():
+    def drawn(epoch, clips, before):
+        return LENGTHS[clips] + 100 * epoch
 
-    assert max(size.frames for size in faster.sizes(2000)) == 200
-    work = [max(s.batch_size * s.frames for s in each.sizes(2000)) for each in (search, faster)]
-    assert work[1] > work[0]
+    def sampler_for(budget):
+        return BucketBatchSampler(LENGTHS, frames_per_batch=budget, drawn=drawn)
+
+    sizes = BudgetSearch(sampler_for, TOKENS, fits=lambda size: True).sizes(2000)
+
+    assert max(size.frames for size in sizes) > LENGTHS.max() + 150
+
+
+def test_a_prompt_counts_in_every_batch():
+    search = make_search(lambda size: size.batch_size * (size.frames + size.prompt) <= 4000)
+    longer = replace(search, prompt=100)
+
+    assert {size.prompt for size in search.sizes(2000)} == {0}
+    assert {size.prompt for size in longer.sizes(2000)} == {100}
+    budgets = [find_budget(each, LENGTHS, guess=2000) for each in (search, longer)]
+    assert budgets[1] < budgets[0]
+
+
+@pytest.mark.parametrize("told", [None, "translate to text"])
+def test_the_memory_of_a_run_is_looked_at_with_its_prompt(run_config, monkeypatch, told):
+    sizes = []
+
+    def note(config, model, found, *, available):
+        sizes.extend(found)
+
+    monkeypatch.setattr(batch_choice, "check_memory", note)
+    config = run_config(*([] if told is None else [f"data.prompt={told}"]))
+    model = build_parts(config).model
+
+    tokens = len(model.config.tokens_before) + len(model.config.tokens_after)
+    assert {size.prompt for size in sizes} == {tokens if told else 0}
+    batch = made_up_batch(model, sizes[0], torch.device("cpu"))
+    assert ("prompts" in batch) == bool(told)
+    assert torch.isfinite(model(**batch).loss)
 
 
 # ------------------------------------------------------------------------------- what is kept
@@ -169,7 +201,7 @@ def test_a_run_finds_its_budget_and_remembers_it(run_config, limited, tmp_path):
     again = build_parts(run_config(*AUTO)).sampler
     other = build_parts(run_config(*AUTO, "training.gradient_checkpointing=true")).sampler
 
-    assert max(len(batch) for batch in first.plan(None)) == 7
+    assert max(len(batch) for batch in first.plan(None).batches) == 7
     assert tried > 1
     assert again.frames_per_batch == first.frames_per_batch
     assert other.frames_per_batch == first.frames_per_batch

@@ -20,14 +20,16 @@ def spoil(monkeypatch):
     """Make some training clips unusable, in every epoch or in one."""
 
     def spoil_clips(*numbers, epochs=(0,)):
-        whole = ClipDataset.__getitem__
+        whole = ClipDataset.__getitems__
 
-        def read(self, key):
-            clip = whole(self, key)
-            is_bad = self.augmentation is not None and key[0] in epochs and key[1] in numbers
-            return {**clip, "poses": np.full_like(clip["poses"], np.inf)} if is_bad else clip
+        def read(self, keys):
+            clips = whole(self, keys)
+            for (epoch, number), clip in zip(keys, clips, strict=True):
+                if self.augmentation is not None and epoch in epochs and number in numbers:
+                    clip["poses"] = np.full_like(clip["poses"], np.inf)
+            return clips
 
-        monkeypatch.setattr(ClipDataset, "__getitem__", read)
+        monkeypatch.setattr(ClipDataset, "__getitems__", read)
 
     return spoil_clips
 

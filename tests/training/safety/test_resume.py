@@ -30,6 +30,7 @@ from signseq.training.safety.checkpoints import (
     copy_model,
     last_checkpoint,
 )
+from signseq.training.safety.run_lock import LOCK
 from signseq.training.safety.step_watch import StepWatch
 from signseq.training.safety.stopping import StopRequest, heed_signals
 from signseq.translation import Translator
@@ -146,6 +147,72 @@ def kill_at_random(processes, config, *, kills, rng, longest):
     return starts
 
 
+# ---------------------------------------------------------------------------- two at once
+
+
+class Pause(TrainerCallback):
+    """Says that the run is in the middle of training, and waits for leave to go on."""
+
+    def __init__(self, begun, leave):
+        self.begun = begun
+        self.leave = leave
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == 7:
+            self.begun.set()
+            self.leave.wait()
+
+
+def train_with_a_pause(config, begun, leave):
+    train(config, observers=[Pause(begun, leave)])
+
+
+@pytest.fixture
+def paused(run_config, processes):
+    """A run in another process, in the middle of training; and what lets it go on."""
+    begun, leave = processes.Event(), processes.Event()
+    process = processes.Process(
+        target=train_with_a_pause, args=(run_config(*SETTINGS), begun, leave)
+    )
+    process.start()
+    assert begun.wait(60)
+    yield process, leave
+    process.kill()
+    process.join()
+
+
+def files(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_a_run_is_left_in_peace_by_others_in_its_folder(run_config, tmp_path, paused, undisturbed):
+    """Each of the others is refused, before anything is changed."""
+    process, leave = paused
+    before = files(tmp_path / "run")
+
+    for words in ({}, {"resume": True}, {"overwrite": True}):
+        with pytest.raises(CheckpointError, match=rf"another run is.*process {process.pid} on"):
+            train(run_config(*SETTINGS), **words)
+
+    assert files(tmp_path / "run") == before
+    leave.set()
+    process.join()
+    assert process.exitcode == 0
+    assert_same_run(undisturbed, tmp_path / "run")
+
+
+def test_the_lock_of_a_killed_run_is_nobodys(run_config, tmp_path, paused, undisturbed):
+    process, _ = paused
+    process.kill()
+    process.join()
+    assert str(process.pid) in (tmp_path / "run" / LOCK).read_text()
+
+    train(run_config(*SETTINGS), resume=True)
+
+    assert f"process {os.getpid()} on" in (tmp_path / "run" / LOCK).read_text()
+    assert_same_run(undisturbed, tmp_path / "run")
+
+
 # --------------------------------------------------------------------------- SIGTERM, SIGUSR1
 
 
@@ -177,32 +244,57 @@ def test_a_signal_saves_at_the_end_of_the_step(run_config, tmp_path, undisturbed
     assert_same_run(undisturbed, folder)
 
 
-@pytest.mark.parametrize(("evaluations", "message"), [(1, "checkpoint-12"), (2, None)])
-def test_a_signal_during_an_evaluation_gives_it_up_unless_the_run_is_done_with_it(
-    run_config, tmp_path, undisturbed, monkeypatch, evaluations, message
+@pytest.mark.parametrize(
+    ("evaluations", "settings", "step"),
+    [(1, (), 12), (2, (), 24), (2, ("training.max_steps=17",), 17)],
+    ids=["first", "last", "last, within an epoch"],
+)
+def test_a_signal_during_an_evaluation_gives_it_up_until_the_run_goes_on(
+    run_config, tmp_path, undisturbed, monkeypatch, evaluations, settings, step
 ):
     translate, begun = evaluation.translate_store, []
+    config = run_config(*SETTINGS, *settings)
 
     def send_and_translate(*given, **named):
         begun.append(1)
         if len(begun) == evaluations:
             os.kill(os.getpid(), signal.SIGTERM)
-            if message:
-                patches.setattr(evaluation, "generate_texts", None)  # calling it would fail
+            patches.setattr(evaluation, "generate_texts", None)  # calling it would fail
         return translate(*given, **named)
 
     with monkeypatch.context() as patches:
         patches.setattr(trainer, "translate_store", send_and_translate)
-        if message:
-            with pytest.raises(StoppedError, match=rf"Stopped by SIGTERM.*{message}"):
-                train(run_config(*SETTINGS))
-        else:
-            train(run_config(*SETTINGS))
+        with pytest.raises(StoppedError, match=rf"Stopped by SIGTERM.*checkpoint-{step}"):
+            train(config)
 
-    if message:
-        assert last_checkpoint(tmp_path / "run").name == message
-        train(run_config(*SETTINGS), resume=True)
-    assert_same_run(undisturbed, tmp_path / "run")
+    assert last_checkpoint(tmp_path / "run").name == f"checkpoint-{step}"
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    train(config, resume=True)
+    assert [at for at, *_ in logged(tmp_path / "run", "eval_loss")][-1] == (
+        24 if step == 12 else step
+    )
+    if not settings:
+        assert_same_run(undisturbed, tmp_path / "run")
+
+
+@pytest.mark.parametrize("val", ["", "data.val_path=null"], ids=["scored", "not scored"])
+def test_a_signal_in_the_last_step_holds_a_run_up_only_where_it_would_be_scored(
+    run_config, tmp_path, val
+):
+    config = run_config("training.max_steps=2", *filter(None, [val]))
+
+    try:
+        train(config, observers=[Sender(1)])
+        stopped = False
+    except StoppedError:
+        stopped = True
+
+    assert stopped == (not val)
+    assert last_checkpoint(tmp_path / "run").name == "checkpoint-2"
+    assert (tmp_path / "run" / "model.safetensors").exists() == (not stopped)
+    train(config, resume=True)
+    assert (tmp_path / "run" / "model.safetensors").exists()
+    assert len(logged(tmp_path / "run", "eval_loss")) == int(not val)
 
 
 def test_a_signal_is_heeded_where_a_gpu_tells_of_a_step_later_and_each_step_is_logged(

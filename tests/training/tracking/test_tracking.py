@@ -191,6 +191,12 @@ def test_values_that_are_no_numbers_are_not_tracked():
     assert found == {"eval/cer": 3.0, "run/runtime": 2.0}
 
 
+def test_the_mean_of_the_last_checkpoints_is_no_curve_of_training():
+    found = tracked({"averaged": [5, 10], "average_cer": 3.0})
+
+    assert found == {"average/cer": 3.0}
+
+
 # ----------------------------------------------------------------------- trackers that fail
 
 

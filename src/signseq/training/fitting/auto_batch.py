@@ -54,16 +54,14 @@ class BudgetSearch:
     Attributes:
         sampler_for: The batches that a budget gives.
         tokens: Of each clip's text, (N,).
-        longer: What augmentation may make of a clip's frames, at most: 1.2 for `speed: 0.2`.
-        max_frames: Frames of a clip, at most.
         fits: Whether a step of this size can be done.
+        prompt: Tokens of the longest prompt.
     """
 
     sampler_for: Callable[[int], BucketBatchSampler]
     tokens: NDArray[np.int64]
-    longer: float
-    max_frames: int
     fits: Fits
+    prompt: int = 0
 
     def fits_budget(self, budget: int) -> bool:
         """Whether the largest batches of a budget can be done."""
@@ -71,18 +69,24 @@ class BudgetSearch:
 
     def sizes(self, budget: int) -> list[StepSize]:
         """The largest batches of a budget."""
-        return largest_steps(
-            self.sampler_for(budget), self.tokens, longer=self.longer, max_frames=self.max_frames
-        )
+        return largest_steps(self.sampler_for(budget), self.tokens, prompt=self.prompt)
 
 
 def largest_steps(
-    sampler: BucketBatchSampler, tokens: NDArray[np.int64], *, longer: float, max_frames: int
+    sampler: BucketBatchSampler, tokens: NDArray[np.int64], *, prompt: int = 0
 ) -> list[StepSize]:
     """The largest of the batches that a sampler gives in its first epochs; see `BudgetSearch`."""
-    frames = np.minimum(np.ceil(sampler.lengths * longer), max_frames).astype(np.int64)
     plans = [sampler.plan(epoch) for epoch in range(PLANS)]
-    return largest_batches(plans, np.maximum(frames, sampler.lengths), tokens[sampler.clips])
+    starts = np.cumsum([0, *(len(plan.lengths) for plan in plans)])
+    return largest_batches(
+        [
+            [batch + start for batch in plan.batches]
+            for plan, start in zip(plans, starts, strict=False)
+        ],
+        np.concatenate([plan.lengths for plan in plans]),
+        np.concatenate([tokens[sampler.clips[plan.places]] for plan in plans]),
+        prompt=prompt,
+    )
 
 
 def find_budget(

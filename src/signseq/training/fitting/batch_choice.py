@@ -42,6 +42,7 @@ def choose_batches(
     model: SignTranslationModel,
     trained: nn.Module,
     tokens: NDArray[np.int64],
+    prompt: int = 0,
 ) -> BucketBatchSampler:
     """This process's batches; with `training.auto_batch`, of the largest frame budget that fits.
 
@@ -51,28 +52,29 @@ def choose_batches(
         model: Made from the config, without adapters.
         trained: The model, or peft's wrapper around it.
         tokens: Of each clip's text, (N,).
+        prompt: Of the longest prompt, in tokens.
 
     Raises:
         ConfigError: If not even the smallest batches fit, or those of the config don't.
         DataError: See `build`.
     """
-    longer, max_frames = 1 + config.data.augment.speed, config.data.max_frames
     if not config.training.auto_batch:
         sampler = build(config)
-        sizes = largest_steps(sampler, tokens, longer=longer, max_frames=max_frames)
+        sizes = largest_steps(sampler, tokens, prompt=prompt)
         check_memory(config, model, sizes, available=available_memory())
         return sampler
-    smallest = build(with_budget(config, max_frames))
+    smallest = build(with_budget(config, config.data.max_frames))
     facts = _facts(config, model, smallest, tokens)
+    if prompt:
+        facts["prompt"] = prompt
     memory = Memory.of_the_user()
     budget = memory.recall(facts)
     if budget is None:
         search = BudgetSearch(
             lambda frames: build(with_budget(config, frames)),
             tokens,
-            longer=longer,
-            max_frames=max_frames,
             fits=_probe(config, model, trained),
+            prompt=prompt,
         )
         logger.info("training.auto_batch: looking for the largest frame budget that fits.")
         budget = find_budget(

@@ -69,6 +69,8 @@ def largest_batches(
     plans: Iterable[Sequence[NDArray[np.int64]]],
     frames: NDArray[np.int64],
     tokens: NDArray[np.int64],
+    *,
+    prompt: int = 0,
 ) -> list[StepSize]:
     """The batches that take most memory: by frames, by tokens, by both together, by pairs of frames.
 
@@ -76,12 +78,13 @@ def largest_batches(
         plans: Batches of clips, of one or several epochs.
         frames: Of each clip, (N,).
         tokens: Of each clip's text, (N,).
+        prompt: Tokens of the longest prompt.
 
     Returns:
         One to four sizes; no other batch is larger by any of these.
     """
     sizes = [
-        StepSize(len(batch), int(frames[batch].max()), max(1, int(tokens[batch].max())))
+        StepSize(len(batch), int(frames[batch].max()), max(1, int(tokens[batch].max())), prompt)
         for plan in plans
         for batch in plan
     ]
@@ -199,7 +202,7 @@ def _count_shares(config: Config) -> int:
 
 def _rough(config: Config, model: SignTranslationModel, size: StepSize) -> int:
     """The total, at once but roughly."""
-    positions = (count_inputs(model.config.encoder, size.frames), size.tokens)
+    positions = (count_inputs(model.config.encoder, size.frames) + size.prompt, size.tokens)
     step, trainable = step_by_formula(model, size.batch_size, positions)
     weights = sum(tensor.numel() * tensor.element_size() for tensor in model.parameters())
     optimizer = OPTIMIZER_BYTES[config.training.optimizer] * trainable

@@ -119,11 +119,14 @@ def made_up_batch(
     poses = torch.randn(*shape, settings.recipe["dimensions"] + 1, device=device)
     poses[..., -1] = 1
     tokens = vocabulary_size(model.text_model.config)
-    return {
+    batch = {
         "poses": poses.half(),
         "attention_mask": torch.ones(shape[:2], dtype=torch.long, device=device),
         "labels": torch.randint(tokens, (size.batch_size, size.tokens), device=device),
     }
+    if size.prompt:
+        batch["prompts"] = torch.randint(tokens, (size.batch_size, size.prompt), device=device)
+    return batch
 
 
 def fits_by_estimate(

@@ -43,7 +43,7 @@ CTC = ("training.ctc_weight=0.3", "training.ctc_target=tokens")
 MIXED, AVERAGED = "mixed with stitched", "average of the last 5 checkpoints"
 ROWS: dict[str, tuple[str, ...]] = {
     "conv, stride 4": (),
-    "linear": (f"{ENCODER}.type=linear",),
+    "linear": (f"{ENCODER}={{type: linear}}",),
     "stride 1": (f"{ENCODER}.stride=1",),
     "stride 2": (f"{ENCODER}.stride=2",),
     "stride 8": (f"{ENCODER}.stride=8",),
@@ -150,12 +150,13 @@ def train_averaged(config: Config) -> Path:
 
 
 def mixing(row: str, *, sentences: int) -> list[str]:
-    """Settings that mix the stitched sentences in."""
+    """Settings that mix the stitched sentences in, with as many steps as the other rows take."""
     if row != MIXED:
         return []
     write_stitched(sentences=sentences)
     entry = f"corpus: csv, train_path: {STITCHED}/table.csv, pose_dir: {STITCHED}/poses, store: stores/stitched"
-    return [f"data.mix=[{{{entry}}}]"]
+    epochs = EPOCHS[4000]  # of eight times as many clips: the same steps as the other rows
+    return [f"data.mix=[{{{entry}}}]", f"training.num_epochs={epochs}", "training.eval_epochs=2"]
 
 
 def pretrain(config: Config, *, sentences: int) -> None:

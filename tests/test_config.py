@@ -151,12 +151,26 @@ def test_several_mistakes_are_listed_at_once() -> None:
         (["model.config={d_ff: 8}"], r"model.config .* needs model.from_scratch: true"),
         (["model.from_scratch=true", "model.freeze_encoder=true"], "freeze random weights"),
         (["model.from_scratch=true", "model.freeze_decoder=true"], "freeze random weights"),
+        (
+            ["model.encoder={type: linear, stride: 4, layers: 2}"],
+            r"model\.encoder\.stride, model\.encoder\.layers: not of type linear",
+        ),
         (["data.other_paths={val: a.csv}"], r"data.other_paths names val; use data.train_path"),
     ],
 )
 def test_settings_that_contradict_each_other_are_an_error(overrides: list[str], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         parse_config(smallest(), overrides)
+
+
+def test_a_saved_config_of_a_linear_encoder_names_what_that_has_not_and_is_read(
+    tmp_path: Path,
+) -> None:
+    config = parse_config(smallest(), ["model.encoder={type: linear}"])
+
+    save_config(config, tmp_path / "config.yaml")
+
+    assert load_config(tmp_path / "config.yaml") == config
 
 
 # ------------------------------------------------------------------------------- the file

@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from signseq.averaging import average
+    from signseq.comparison import compare
     from signseq.config import Config, load_config
     from signseq.errors import SignSeqError
     from signseq.evaluation import evaluate
     from signseq.extraction.run import extract_poses
     from signseq.inspection import inspect
     from signseq.merging import merge
-    from signseq.metrics import Scores
+    from signseq.metrics import Scores, score
     from signseq.poses.sequence import PoseSequence, read_pose, write_pose
     from signseq.preparation import prepare
     from signseq.reporting.run import report
     from signseq.splitting import split
     from signseq.stitching import stitch
+    from signseq.subtitling.run import subtitle
     from signseq.sweeping.run import sweep
+    from signseq.systems import read_systems
     from signseq.training.run import train
     from signseq.translation import Translation, Translator
 
@@ -34,6 +37,7 @@ __all__ = [
     "Translation",
     "Translator",
     "average",
+    "compare",
     "evaluate",
     "extract_poses",
     "inspect",
@@ -41,9 +45,12 @@ __all__ = [
     "merge",
     "prepare",
     "read_pose",
+    "read_systems",
     "report",
+    "score",
     "split",
     "stitch",
+    "subtitle",
     "sweep",
     "train",
     "write_pose",
@@ -58,6 +65,7 @@ _HOMES = {
     "Translation": "translation",
     "Translator": "translation",
     "average": "averaging",
+    "compare": "comparison",
     "evaluate": "evaluation",
     "extract_poses": "extraction.run",
     "inspect": "inspection",
@@ -65,9 +73,12 @@ _HOMES = {
     "merge": "merging",
     "prepare": "preparation",
     "read_pose": "poses.sequence",
+    "read_systems": "systems",
     "report": "reporting.run",
+    "score": "metrics",
     "split": "splitting",
     "stitch": "stitching",
+    "subtitle": "subtitling.run",
     "sweep": "sweeping.run",
     "train": "training.run",
     "write_pose": "poses.sequence",

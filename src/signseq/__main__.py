@@ -5,11 +5,22 @@ Heavy imports stand inside the verbs, so that `signseq --help` answers at once.
 
 from __future__ import annotations
 
-from signseq.cli import corpora, models, results, scores, serving, viewing
+from signseq.cli import corpora, models, results, scores, serving, subtitles, translation, viewing
 from signseq.cli.app import app
 from signseq.console import run_command_line
 
-__all__ = ["app", "corpora", "main", "models", "results", "scores", "serving", "viewing"]
+__all__ = [
+    "app",
+    "corpora",
+    "main",
+    "models",
+    "results",
+    "scores",
+    "serving",
+    "subtitles",
+    "translation",
+    "viewing",
+]
 
 
 def main() -> None:

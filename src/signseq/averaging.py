@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 WEIGHTS = "*.safetensors"
 # What a checkpoint is besides its weights; the state of the trainer is no part of it.
 KEPT = ("*.json", "*.yaml", "*.model", "*.txt", "*.jinja")
-NOT_KEPT = ("trainer_state.json", "data.json", "windows.json", "scores*.json")
+NOT_KEPT = ("trainer_state.json", "data.json", "windows.json", "scores*.json", "average.json")
 
 
 def average(checkpoints: Sequence[str | Path], out: str | Path) -> Path:

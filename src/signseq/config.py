@@ -26,6 +26,7 @@ from signseq.sections.data import AugmentConfig, DataConfig, PoseFilesConfig
 from signseq.sections.experiment import Config
 from signseq.sections.mixing import find_mix_faults, resolve_mix
 from signseq.sections.model import (
+    OF_CONVOLUTIONS,
     EncoderConfig,
     LoraSettings,
     ModelConfig,
@@ -158,12 +159,50 @@ def _contradictions(settings: Mapping[str, Any]) -> Iterator[str]:
             f"model.{quantized[0]} and model.init_from are both given: a checkpoint's weights can't be put into "
             "quantized ones. Drop one of them."
         )
+    yield from _idle_encoder_settings(model)
+    yield from _partial_starts(model)
     if model.get("vocabulary") and model.get("tokenizer") != "train":
         yield "model.vocabulary is given, but model.tokenizer is not train."
     others = data.get("other_paths")
     splits = {"train", "val", "test"}.intersection(others if isinstance(others, Mapping) else ())
     if splits:
         yield f"data.other_paths names {', '.join(sorted(splits))}; use data.train_path, val_path, test_path for those."
+
+
+def _idle_encoder_settings(model: Mapping[str, Any]) -> Iterator[str]:
+    """A projection of single frames has none of what convolutions are told."""
+    encoder = model.get("encoder")
+    if not isinstance(encoder, Mapping) or encoder.get("type") != "linear":
+        return
+    # a saved config names every key, so what has its default is not taken for a wish
+    defaults = {key: EncoderConfig.model_fields[key].default for key in OF_CONVOLUTIONS}
+    idle = [key for key, default in defaults.items() if encoder.get(key, default) != default]
+    if idle:
+        named = ", ".join(f"model.encoder.{key}" for key in idle)
+        yield (
+            f"{named}: not of type linear, which projects each frame by itself. Leave out, or set model.encoder.type "
+            "to conv or part_gcn."
+        )
+
+
+def _partial_starts(model: Mapping[str, Any]) -> Iterator[str]:
+    """What needs weights that `init_parts` leaves random."""
+    parts = model.get("init_parts", "all")
+    if parts == "all":
+        return
+    if not model.get("init_from"):
+        yield f"model.init_parts is {parts}, but model.init_from names no checkpoint."
+    if model.get("use_lora"):
+        yield (
+            f"model.init_parts: {parts} and model.use_lora don't go together: adapters are loaded upon all weights of "
+            "model.init_from. Drop one of them."
+        )
+    if not model.get("from_scratch"):
+        return
+    trained = {"freeze_encoder": ("text_model",), "freeze_decoder": ("text_model", "decoder")}
+    for key, enough in trained.items():
+        if model.get(key) and parts not in enough:
+            yield f"model.{key} would freeze random weights: model.init_parts is {parts}."
 
 
 def _own_choices(training: Mapping[str, Any]) -> Iterator[str]:

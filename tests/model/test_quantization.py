@@ -49,6 +49,23 @@ def quantized(prepared, base: Path, folder: Path, key: str):
     return tiny_config(prepared, *settings, f"training.checkpoint_dir={folder}")
 
 
+@pytest.mark.parametrize(
+    ("has_its_own", "wanted"), [(True, torch.bfloat16), (False, torch.float32)]
+)
+def test_four_bits_are_computed_in_bfloat16_only_where_a_gpu_doesnt_imitate_it(
+    monkeypatch, has_its_own, wanted
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(
+        torch.cuda,
+        "is_bf16_supported",
+        lambda including_emulation=True: including_emulation or has_its_own,
+    )
+    settings = ModelConfig(name="t5-small", use_lora=True, load_in_4bit=True)
+
+    assert quantization_config(settings).bnb_4bit_compute_dtype == wanted
+
+
 @pytest.mark.parametrize("key", ["load_in_4bit", "load_in_8bit"])
 def test_a_quantized_run_trains_is_scored_loaded_and_merged(prepared, base, tmp_path, key):
     folder = train(quantized(prepared, base, tmp_path / "run", key))

@@ -5,6 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
+    AutoConfig,
     AutoModelForSeq2SeqLM,
     BartConfig,
     BertConfig,
@@ -21,14 +22,21 @@ from transformers import (
 
 from signseq.config import ModelConfig
 from signseq.errors import ModelError
-from signseq.model.architectures import has_positions, position_limit
+from signseq.model.architectures import (
+    ENCODER_DECODERS,
+    has_positions,
+    position_limit,
+    refusal,
+)
 from signseq.model.sign_translation import SignTranslationModel
+from signseq.model.sizes import DROPOUT_KEYS, is_dropout, set_dropout
 from signseq.model.text_models import (
     load_text_model,
     load_tokenizer,
     text_model_from_config,
 )
 from signseq.model.vocabulary import train_tokenizer
+from signseq.settings import flatten
 
 SIZE = {"width": 32, "layers": 1, "heads": 2, "feed_forward": 64}
 TEXTS = ["we eat bread", "we see water", "you eat anna's bread", "Café, bitte!"]
@@ -128,6 +136,62 @@ def test_dropout_replaces_the_models_own(bart_folder, tokenizer):
     model = load_text_model(ModelConfig(name=str(bart_folder), dropout=0.25), tokenizer)
 
     assert model.model.encoder.layers[0].dropout == 0.25
+
+
+@pytest.mark.parametrize("kind", ["bart", "t5", "gpt2"])
+def test_weights_beyond_the_machines_memory_are_counted_and_not_made(kind, tokenizer):
+    vast = {"width": 2**18, "layers": 2, "heads": 2, "feed_forward": 2**19}
+
+    with pytest.raises(
+        ModelError, match=r"has [\d,]+ parameters, .* alone take [\d,]+ GiB.*model\.size"
+    ):
+        load_text_model(scratch(kind, size=vast), tokenizer)
+
+
+KINDS = [kind for kind in ENCODER_DECODERS if refusal(AutoConfig.for_model(kind)) is None]
+KINDS += ["gpt2", "gpt_neo", "llama", "opt", "gemma3_text", "starcoder2", "bloom", "mpt", "bert"]
+
+
+def dropouts(config):
+    """Every probability of dropping something, of the parts too, by dotted keys."""
+    found = {}
+    for key, value in flatten(config.to_dict()).items():
+        if is_dropout(key.rpartition(".")[2], value):
+            found[key] = value
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_dropout_turns_off_all_that_an_architecture_has(kind):
+    config = AutoConfig.for_model(kind)
+
+    set_dropout(config, 0.0)
+
+    assert set(dropouts(config).values()) == {0.0}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_dropout_raises_the_main_one_of_each_side_only(kind):
+    own, config = (AutoConfig.for_model(kind) for _ in range(2))
+
+    set_dropout(config, 0.3)
+
+    raised = {key for key, value in dropouts(config).items() if value > dropouts(own)[key]}
+    assert raised
+    assert {dropouts(config)[key] for key in raised} == {0.3}
+    assert {key.rpartition(".")[2] for key in raised} <= {
+        key for keys in DROPOUT_KEYS for key in keys
+    }
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "bart", "t5", "opt"])
+def test_without_dropout_training_computes_the_same_twice(kind, tokenizer):
+    model = load_text_model(scratch(kind), tokenizer).train()
+    ids = torch.tensor([[5, 6, 7]])
+
+    one, other = (model(input_ids=ids, labels=ids).logits for _ in range(2))
+
+    assert one.equal(other)
 
 
 def test_from_scratch_takes_only_the_architecture_of_a_folder(bart_folder, tokenizer):

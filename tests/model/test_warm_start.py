@@ -10,6 +10,7 @@ from conftest import tiny_config, write_corpus
 from signseq.config import save_config
 from signseq.errors import CheckpointError, ConfigError
 from signseq.model.loading import load_model, load_whole
+from signseq.model.text_models import embedding_scale
 from signseq.model.warm_start import warm_start, warn_of_unknown_characters
 from signseq.training.run import build_parts, train
 from signseq.translation import Translator
@@ -156,6 +157,151 @@ def test_the_random_state_is_left_as_it_was(run_config, origin):
     assert torch.get_rng_state().equal(before)
 
 
+# ------------------------------------------------------------------------------- only some weights
+
+
+def parts_of(model, of_decoder):
+    """Weights of the pose encoder, of the text model's encoder, and the rest of it."""
+    groups = {"pose_encoder": {}, "encoder": {}, "decoder": {}}
+    for name, weight in weights(model).items():
+        kind = "pose_encoder" if name.startswith("pose_encoder") else "encoder"
+        groups["decoder" if name in of_decoder else kind][name] = weight
+    return groups
+
+
+@pytest.mark.parametrize(
+    ("parts", "taken"),
+    [
+        ("pose_encoder", {"pose_encoder"}),
+        ("text_model", {"encoder", "decoder"}),
+        ("decoder", {"decoder"}),
+    ],
+)
+def test_only_the_parts_that_are_asked_for_are_taken(run_config, origin, parts, taken):
+    torch.manual_seed(0)
+    plain = build_parts(run_config()).model
+    torch.manual_seed(0)
+    model = build_parts(run_config(f"model.init_from={origin}", f"model.init_parts={parts}")).model
+    names = [name for name in weights(plain) if name.startswith("text_model.")]
+    of_decoder = {name for name in names if ".encoder." not in name}
+    of_decoder.add("text_model.model.encoder.embed_tokens.weight")  # which both sides share
+    found, old, wanted = (parts_of(each, of_decoder) for each in (model, plain, load_model(origin)))
+    for each in (found, old, wanted):  # scaled to the embeddings that now are there
+        for name in ("weight", "bias"):
+            each["pose_encoder"].pop(f"pose_encoder.output.norm.{name}")
+
+    for part in found:
+        assert same(found[part], (wanted if part in taken else old)[part]), part
+
+
+def test_what_a_new_pose_encoder_gives_has_the_size_of_the_embeddings_it_is_put_before(
+    run_config, origin
+):
+    settings = (f"model.init_from={origin}", "model.encoder.registers=2")
+    model = build_parts(run_config(*settings, "model.init_parts=decoder")).model
+    size = embedding_scale(model.text_model)
+
+    assert embedding_scale(build_parts(run_config()).model.text_model) != pytest.approx(
+        size, rel=0.1
+    )
+    output = model.pose_encoder.output
+    assert output.norm.weight.mean().item() == pytest.approx(size)
+    assert output.registers.std().item() == pytest.approx(size, rel=0.5)
+    assert model.config.encoder["scale"] == pytest.approx(size)
+
+
+def test_a_taken_pose_encoder_is_scaled_from_the_embeddings_that_it_was_made_for(
+    run_config, origin
+):
+    settings = (f"model.init_from={origin}", "model.init_parts=pose_encoder")
+    model, known = build_parts(run_config(*settings)).model, load_model(origin)
+
+    ratio = embedding_scale(model.text_model) / known.config.encoder["scale"]
+    assert ratio != pytest.approx(1.0, rel=0.01)
+    for name in ("weight", "bias"):
+        found, was = (getattr(each.pose_encoder.output.norm, name) for each in (model, known))
+        torch.testing.assert_close(found, was * ratio)
+    assert model.config.encoder["scale"] == pytest.approx(embedding_scale(model.text_model))
+
+
+def test_a_decoder_with_more_layers_is_not_taken_in_part(run_config, origin):
+    """The encoder may be deeper or not, as nothing of it is taken."""
+    size = "model.size={width: 32, layers: 2, heads: 2, feed_forward: 64}"
+    folder = origin.parent / "deeper"
+    config = run_config(size)
+    parts = build_parts(config)
+    parts.model.save_pretrained(folder)
+    parts.tokenizer.save_pretrained(folder)
+    save_config(config, folder / "config.yaml")
+    start = (f"model.init_from={folder}", "model.init_parts=decoder")
+
+    with pytest.raises(
+        CheckpointError, match=r"model\.size: .* there none here \(text_model\.model\.d"
+    ):
+        build_parts(run_config(*start))
+    build_parts(run_config(*start, "model.config={decoder_layers: 2}"))
+
+
+def test_a_decoder_is_taken_of_a_text_models_folder(run_config, origin, tmp_path):
+    whole = load_model(origin)
+    whole.text_model.save_pretrained(tmp_path / "text")
+    Translator.from_pretrained(origin).tokenizer.save_pretrained(tmp_path / "text")
+
+    config = run_config(
+        *(f"model.name={tmp_path / 'text'}", f"model.init_from={tmp_path / 'text'}"),
+        *("model.init_parts=decoder", "training.max_steps=1"),
+    )
+    found = build_parts(config).model.text_model.model
+
+    assert found.decoder.layers[0].fc1.weight.equal(
+        whole.text_model.model.decoder.layers[0].fc1.weight
+    )
+    assert not found.encoder.layers[0].fc1.weight.equal(
+        whole.text_model.model.encoder.layers[0].fc1.weight
+    )
+    assert (train(config) / "model.safetensors").exists()
+
+
+def test_other_poses_and_texts_matter_only_to_what_reads_them(run_config, origin, tmp_path):
+    start = f"model.init_from={origin}"
+    store = f"data.store={tmp_path / 'store'}"
+
+    build_parts(run_config(start, "data.keypoints=hands", store, "model.init_parts=decoder"))
+    other = build_parts(run_config(start, "model.name=gpt2", "model.init_parts=pose_encoder"))
+    with pytest.raises(CheckpointError, match=r"architecture: bart there, t5 here"):
+        build_parts(run_config(start, "model.name=t5", "model.init_parts=decoder"))
+    with pytest.raises(CheckpointError, match=r"model\.encoder\.stride: 2 there, 4 here"):
+        build_parts(run_config(start, "model.encoder.stride=4", "model.init_parts=pose_encoder"))
+
+    assert float(other.model.pose_encoder.features.mean.mean()) == 0.25
+
+
+def test_a_decoder_only_model_has_no_part_called_decoder(run_config, origin):
+    causal = ("model.name=gpt2", "model.init_parts=decoder", f"model.init_from={origin}")
+
+    with pytest.raises(CheckpointError, match="a gpt2 model is all decoder"):
+        build_parts(run_config(*causal))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (("model.init_parts=decoder",), "model.init_from names no checkpoint"),
+        (
+            ("model.init_from=x", "model.init_parts=decoder", "model.use_lora=true"),
+            "don't go together",
+        ),
+        (
+            ("model.init_from=x", "model.init_parts=decoder", "model.freeze_encoder=true"),
+            "freeze_encoder would freeze random weights: model.init_parts is decoder",
+        ),
+    ],
+)
+def test_parts_that_would_be_random_are_neither_frozen_nor_adapted(run_config, overrides, said):
+    with pytest.raises(ConfigError, match=said):
+        run_config(*overrides)
+
+
 # ----------------------------------------------------------------------------- whole runs, adapters
 
 
@@ -167,7 +313,7 @@ def test_a_run_that_goes_on_has_its_own_weights_and_needs_no_others(
     train(config)
     origin.rename(tmp_path / "elsewhere")
 
-    monkeypatch.setattr("signseq.training.run.warm_start", None)  # a call would be an error
+    monkeypatch.setattr("signseq.training.run.take_weights", None)  # a call would be an error
     train(config, resume=True)
 
 

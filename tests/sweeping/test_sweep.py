@@ -71,6 +71,48 @@ def table(config):
 # ----------------------------------------------------------------------------- what is found
 
 
+def test_of_several_seeds_mean_and_spread_are_told(run_config, in_memory, monkeypatch):
+    """One config, three seeds: the second setting is better on the whole, the first has the best run."""
+
+    def pretend(config, *, observers=(), **_):
+        error = {16: [1, 8, 9], 8: [3, 4, 5]}[config.training.batch_size][config.seed - 1]
+        pretend_to_train(config)
+        state = SimpleNamespace(log_history=[{"eval_loss": 1.0}], global_step=1, max_steps=1)
+        observers[0].on_evaluate(None, state, None, metrics={"eval_cer": float(error)})
+
+    monkeypatch.setattr(trials, "train", pretend)
+    parameters = "{seed: [1, 2, 3], training.batch_size: [8, 16]}"
+    given = f"sweep={{parameters: {parameters}, sampler: grid, pruner: none}}"
+
+    lines = sweep(run_config(given)).describe().splitlines()
+
+    told = [line for line in lines if "over 3 seeds" in line]
+    assert told == [
+        "cer over 3 seeds with training.batch_size=8: mean 4, standard deviation 1",
+        "cer over 3 seeds with training.batch_size=16: mean 6, standard deviation 4.4",
+    ], lines
+
+
+def test_the_mean_of_a_trials_last_checkpoints_counts_as_its_score(
+    run_config, in_memory, monkeypatch
+):
+    """By which the second setting is the better one."""
+
+    def pretend(config, *, observers=(), **_):
+        pretend_to_train(config)
+        state = SimpleNamespace(log_history=[{"eval_loss": 1.0}], global_step=1, max_steps=1)
+        observers[0].on_evaluate(None, state, None, metrics={"eval_cer": 5.0})
+        mean = {16: 6.0, 8: 4.0}[config.training.batch_size]
+        observers[0].on_log(None, state, None, logs={"averaged": [1, 2], "average_cer": mean})
+
+    monkeypatch.setattr(trials, "train", pretend)
+    given = "sweep={parameters: {training.batch_size: [16, 8]}, sampler: grid, pruner: none}"
+
+    found = sweep(run_config(given, "training.average_last=2"))
+
+    assert {r.values["training.batch_size"]: r.score for r in found.records} == {16: 5.0, 8: 4.0}
+
+
 def test_the_best_trial_is_found_and_its_config_can_be_trained(sweep_config):
     config = sweep_config("sweep.sampler=grid", "sweep.trials=null")
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-from torch import nn
+from typing import Any
 
 from signseq.errors import ModelError
 from signseq.model.sign_translation import SignTranslationModel
 
-__all__ = ["ParameterCount", "count_parameters", "freeze", "parameter_table"]
+__all__ = [
+    "ParameterCount",
+    "count_parameters",
+    "encoder_parameters",
+    "freeze",
+    "parameter_table",
+]
 
 
 @dataclass(frozen=True)
@@ -107,16 +112,15 @@ def freeze(model: SignTranslationModel, *, encoder: bool = False, decoder: bool 
             f"model.freeze_encoder: a {model.text_model.config.model_type} model has no encoder; "
             "model.freeze_decoder freezes the whole text model."
         )
-    inside = set() if model.is_causal else _of_the_encoder(model)
+    inside = set() if model.is_causal else encoder_parameters(model.text_model)
     for parameter in model.text_model.parameters():
         if encoder if id(parameter) in inside else decoder:
             parameter.requires_grad_(False)
 
 
-def _of_the_encoder(model: SignTranslationModel) -> set[int]:
-    """Which parameters are the encoder's alone, by identity."""
-    text_model: nn.Module = model.text_model
-    encoder = model.text_model.get_encoder()
+def encoder_parameters(text_model: Any) -> set[int]:
+    """Which parameters of an encoder-decoder are the encoder's alone, by identity."""
+    encoder = text_model.get_encoder()
     prefix = next(f"{name}." for name, module in text_model.named_modules() if module is encoder)
     named = list(text_model.named_parameters(remove_duplicate=False))
     outside = {id(parameter) for name, parameter in named if not name.startswith(prefix)}

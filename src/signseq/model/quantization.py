@@ -58,7 +58,9 @@ def quantization_config(settings: ModelConfig) -> BitsAndBytesConfig | None:
         return BitsAndBytesConfig(load_in_8bit=True)
     if not settings.load_in_4bit:
         return None
-    has_bfloat16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    has_bfloat16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported(
+        including_emulation=False  # older GPUs imitate it, slower than float32
+    )
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

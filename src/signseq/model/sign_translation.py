@@ -27,7 +27,7 @@ from signseq.model.feeding import (
     predict_causal,
     run_encoder,
 )
-from signseq.model.progress_bars import no_progress_bars
+from signseq.model.quiet import no_progress_bars
 from signseq.model.sign_config import SignTranslationConfig
 from signseq.model.sizes import rebuild
 from signseq.model.text_models import embedding_shape, text_model_from_config
@@ -225,6 +225,7 @@ class SignTranslationModel(PreTrainedModel):
         attention_mask: Tensor,
         *,
         languages: Tensor | None = None,
+        prompts: Tensor | None = None,
         **settings: Any,
     ) -> Any:
         """Generate token ids for a batch of clips.
@@ -234,12 +235,14 @@ class SignTranslationModel(PreTrainedModel):
             attention_mask: (B, T).
             languages: (B,), the token id of each clip's language, for a multilingual text model; None
                 takes the one that it was trained with.
+            prompts: See `forward`.
             **settings: What transformers' `generate` takes: `num_beams`, `max_new_tokens`, ...
 
         Returns:
             What transformers' `generate` returns: ids (B, L), or an object with scores if asked for.
         """
-        embeddings, mask = self.embed(poses, attention_mask)
+        found, mask = self.pose_encoder(poses, attention_mask)
+        embeddings, mask = self._prompted(found, mask, frames=poses.shape[1], prompts=prompts)
         text_model: Any = self.text_model
         wanted = settings.get("max_new_tokens") or 0
         check_output(text_model, tokens=wanted, prefix=embeddings.shape[1])

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
+import torch
 import transformers
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from signseq.errors import ModelError
 from signseq.model.architectures import is_causal, nested_settings
 
-__all__ = ["fit_to_tokenizer", "resize", "set_dropout"]
+__all__ = ["check_weights_fit", "fit_to_tokenizer", "is_dropout", "resize", "set_dropout"]
 
+FLOAT32_BYTES = 4
 # The four sizes that every architecture has, under its own names.
 SIZE_KEYS = {
     "width": ("d_model", "hidden_size", "n_embd", "word_embed_proj_dim"),
@@ -33,9 +41,16 @@ SIZE_KEYS = {
     ),
 }
 HEAD_KEYS = ("d_kv", "head_dim")  # the width of one head
-# The first of these that a config has; Qwen, Llama and their kin drop attention weights only.
+# The main dropout, of hidden states: the first of these that a config has. Qwen, Llama and their kin drop
+# attention weights only.
 DROPOUT_KEYS = (
-    *(("dropout",), ("dropout_rate",), ("hidden_dropout_prob",), ("resid_pdrop", "embd_pdrop")),
+    *(
+        ("dropout",),
+        ("dropout_rate",),
+        ("hidden_dropout_prob",),
+        ("resid_pdrop", "embd_pdrop", "emb_pdrop"),
+    ),
+    *(("residual_dropout", "embedding_dropout"), ("resid_dropout", "embed_dropout")),
     *(("hidden_dropout",), ("attention_dropout",)),
 )
 VOCABULARY_KEYS = ("vocab_size", "src_vocab_size", "tgt_vocab_size", "decoder_vocab_size")
@@ -165,13 +180,63 @@ def fit_to_tokenizer(
     return rebuild(values)
 
 
+def check_weights_fit(
+    config: PreTrainedConfig, make: Callable[[PreTrainedConfig], PreTrainedModel]
+) -> None:
+    """Count a large model's weights before they are made: a process that takes all memory is killed without a word.
+
+    Args:
+        config: Of the model that is to be made.
+        make: What makes it.
+
+    Raises:
+        ModelError: If they are more than the machine has memory for; with both numbers.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if _least_parameters(config) * FLOAT32_BYTES < memory / 8:
+        return  # far too few for that
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        model = make(config)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    if count * FLOAT32_BYTES > memory:
+        raise ModelError(
+            f"A {config.model_type} model of these sizes has {count:,} parameters, whose weights alone take "
+            f"{count * FLOAT32_BYTES / 2**30:,.0f} GiB in float32; this machine has {memory / 2**30:,.0f} GiB. "
+            "Lower model.size."
+        )
+
+
+def _least_parameters(config: PreTrainedConfig) -> int:
+    """How many parameters a model has at least, by its config: those of its larger side's feed-forward layers."""
+    values = config.to_dict()
+    sides = []
+    for part in (values, *_nested(values)):
+        width, layers, inner = (
+            [part[key] for key in SIZE_KEYS[size] if isinstance(part.get(key), int)]
+            for size in ("width", "layers", "feed_forward")
+        )
+        if width and layers:
+            sides.append(2 * min(width) * min(inner or width) * max(layers))
+    return max(sides, default=0)
+
+
 def set_dropout(config: PreTrainedConfig, dropout: float) -> None:
-    """Change the dropout, whatever the architecture and its parts call it."""
+    """Change the dropout, whatever the architecture and its parts call it.
+
+    The main one takes the value. What else is dropped (attention weights, activations, layers) is never more
+    than that, so 0 turns all of it off, and keeps the model's own share below.
+    """
     for part in [config, *_parts(config)]:
         known = part.to_dict()
-        found = next((keys for keys in DROPOUT_KEYS if keys[0] in known), ())
-        for key in found:
-            setattr(part, key, dropout)
+        main = next((keys for keys in DROPOUT_KEYS if keys[0] in known), ())
+        for key, value in known.items():
+            if key in main or (is_dropout(key, value) and value > dropout):
+                setattr(part, key, dropout)
+
+
+def is_dropout(key: str, value: Any) -> bool:
+    """Whether a setting of transformers' is the probability that something is dropped."""
+    return "drop" in key and isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _parts(config: PreTrainedConfig) -> Iterator[PreTrainedConfig]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from signseq.model.architectures import (
     vocabulary_size,
 )
 from signseq.model.hub import not_found
-from signseq.model.sizes import fit_to_tokenizer, resize, set_dropout
+from signseq.model.sizes import check_weights_fit, fit_to_tokenizer, resize, set_dropout
 from signseq.model.targets import end_token, padding_token
 from signseq.model.vocabulary import train_tokenizer
 
@@ -145,7 +146,9 @@ def load_text_model(
     if settings.dropout is not None:
         set_dropout(config, settings.dropout)
     if settings.from_scratch:
-        model = text_model_from_config(config, trust_remote_code=settings.trust_remote_code)
+        make = partial(text_model_from_config, trust_remote_code=settings.trust_remote_code)
+        check_weights_fit(config, make)
+        model = make(config)
     else:
         model = _load_weights(settings, config, quantization=quantization)
         _check_vocabulary(model, settings, tokenizer)

@@ -1,4 +1,4 @@
-"""`model.init_from`: a new run starts from the weights of a checkpoint, pose encoder and text model both.
+"""`model.init_from`: a new run starts from the weights of a checkpoint; `model.init_parts` says from which.
 
 Pretraining on much or synthetic data, then fine-tuning on the data at hand, is what moves scores most where
 those are few. What the weights mean must be the same in both runs: keypoints and their normalisation, the pose
@@ -8,7 +8,8 @@ encoder, the text model, the vocabulary.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +17,52 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from signseq.config import ModelConfig
-from signseq.errors import CheckpointError
-from signseq.model.checkpoint import check_folder
+from signseq.errors import CheckpointError, ModelError
+from signseq.model.architectures import is_causal
+from signseq.model.checkpoint import MODEL_TYPE, check_folder, read_settings
+from signseq.model.differences import CTC, line, of_poses, of_shapes, of_vocabularies
+from signseq.model.freezing import encoder_parameters
 from signseq.model.loading import load_checkpoint_tokenizer, load_whole
 from signseq.model.sign_translation import SignTranslationModel
+from signseq.model.text_models import embedding_scale, has_tokenizer, load_text_model
 
-__all__ = ["take_tokenizer", "warm_start", "warn_of_unknown_characters"]
+__all__ = ["take_tokenizer", "take_weights", "warm_start", "warn_of_unknown_characters"]
 
 logger = logging.getLogger(__name__)
 
-CTC = "pose_encoder.ctc."
-# Of the pose encoder, what changes no weight's meaning; `scale` is where embeddings started.
-FREE = ("dropout", "scale")
+# Those of model.init_parts that a text model has as well, as transformers saves it.
+OF_TEXT_MODELS = ("text_model", "decoder")
+PREFIXES = {"pose_encoder": "pose_encoder.", "text_model": "text_model.", "decoder": "text_model."}
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """What a run starts from.
+
+    Attributes:
+        kind: Of the text model, by transformers' name.
+        weights: By the names that they have in a model of ours.
+        of_encoder: The names of those that the text model's encoder alone reads.
+        model: The whole of it, where it is a checkpoint of ours.
+    """
+
+    kind: str
+    weights: Mapping[str, Tensor]
+    of_encoder: frozenset[str]
+    model: SignTranslationModel | None
+
+    def has(self, name: str, parts: str) -> bool:
+        """Whether a tensor is one of those asked for; one that has no counterpart in a run is told of."""
+        if parts == "decoder" and name in self.of_encoder:
+            return False
+        return parts == "all" or name.startswith(PREFIXES[parts])
 
 
 def take_tokenizer(settings: ModelConfig) -> ModelConfig:
-    """Settings by which the tokenizer is that of `init_from`, unless one is named.
+    """Settings by which the tokenizer is that of `init_from`, unless one is named or only poses are read there.
 
     One that were trained anew on other texts would give the tokens other numbers.
 
@@ -43,10 +71,43 @@ def take_tokenizer(settings: ModelConfig) -> ModelConfig:
     """
     if settings.init_from is None:
         return settings
-    check_folder(settings.init_from)
-    if settings.tokenizer not in (None, "train"):
+    if not _is_text_model(settings.init_from, settings.init_parts):
+        check_folder(settings.init_from)
+    elif not has_tokenizer(settings.init_from):
+        raise CheckpointError(
+            f"{settings.init_from} (model.init_from): has no tokenizer's files. Put the model's own there."
+        )
+    if settings.init_parts == "pose_encoder" or settings.tokenizer not in (None, "train"):
         return settings
     return settings.model_copy(update={"tokenizer": str(settings.init_from)})
+
+
+def take_weights(
+    model: SignTranslationModel,
+    settings: ModelConfig,
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    labels: Iterable[NDArray[np.int32]],
+) -> None:
+    """Start from what `init_from` names, if anything; see `warm_start`.
+
+    Args:
+        model: Changed in place.
+        settings: The config's model section.
+        tokenizer: The model's.
+        labels: Token ids of the training texts.
+    """
+    if settings.init_from is None:
+        return
+    warm_start(
+        model,
+        settings.init_from,
+        tokenizer=tokenizer,
+        parts=settings.init_parts,
+        trust_remote_code=settings.trust_remote_code,
+    )
+    if settings.init_parts != "pose_encoder":
+        warn_of_unknown_characters(tokenizer, labels, folder=settings.init_from)
 
 
 def warm_start(
@@ -54,17 +115,20 @@ def warm_start(
     folder: Path,
     *,
     tokenizer: PreTrainedTokenizerBase,
+    parts: str = "all",
     trust_remote_code: bool = False,
 ) -> None:
     """Replace a new model's weights by a checkpoint's; adapters are merged into the weights they adapt.
 
-    The mean and spread of the coordinates are the checkpoint's, too: its weights expect those. A head for
+    The mean and spread of the coordinates belong to the pose encoder: its weights expect those. A head for
     CTC is taken over where it writes the same classes, else it starts anew.
 
     Args:
         model: Without adapters; changed in place.
-        folder: A checkpoint of either kind.
+        folder: A checkpoint of either kind; for `text_model` and `decoder` a text model's folder, too.
         tokenizer: The model's.
+        parts: Which weights: all, pose_encoder, text_model, or decoder, which is all of the text model but what
+            its encoder alone reads.
         trust_remote_code: See `load_model`.
 
     Raises:
@@ -72,20 +136,116 @@ def warm_start(
             each difference.
     """
     with torch.random.fork_rng(devices=[]):  # so that a run's own randomness stays what it was
-        origin = load_whole(folder, trust_remote_code=trust_remote_code)
-    known = load_checkpoint_tokenizer(folder, trust_remote_code=trust_remote_code)
-    differences = [*_of_configs(model, origin), *_of_vocabularies(tokenizer, known)]
-    weights = origin.state_dict()
-    same_head = _head(model) is not None and _head(model) == _head(origin)
+        origin = _load_origin(folder, parts=parts, trust_remote_code=trust_remote_code)
+    chosen = _names_of(model, parts)
+    now = {name: weight for name, weight in model.state_dict().items() if name in chosen}
+    weights = {name: weight for name, weight in origin.weights.items() if origin.has(name, parts)}
+    same_head = _head(model) is not None and _head(model) == _head(origin.model)
     if not same_head:
         weights = {name: weight for name, weight in weights.items() if not name.startswith(CTC)}
-    if differences := differences or list(_of_shapes(model.state_dict(), weights)):
+    differences: list[str] = []
+    if origin.model is not None and parts in ("all", "pose_encoder"):
+        differences += of_poses(model, origin.model)
+    if parts != "pose_encoder":
+        kind = model.text_model.config.model_type
+        if kind != origin.kind:
+            differences.append(line("model.name, the architecture", origin.kind, kind))
+        known = load_checkpoint_tokenizer(folder, trust_remote_code=trust_remote_code)
+        differences += of_vocabularies(tokenizer, known)
+    if differences := differences or list(of_shapes(now, weights)):
         raise CheckpointError(
             f"{folder} (model.init_from): its weights can't start this run:\n"
-            + "\n".join(f"  - {line}" for line in differences)
+            + "\n".join(f"  - {each}" for each in differences)
             + "\nSet these as they were, or leave model.init_from out."
         )
     model.load_state_dict(weights, strict=False)
+    if parts in OF_TEXT_MODELS:
+        _enter_at_new_size(model, float(model.config.encoder["scale"]))
+    elif origin.model is not None:
+        if parts == "pose_encoder":  # which may come from before another text model
+            _enter_at_new_size(model, float(origin.model.config.encoder["scale"]))
+        _warn_of_other_rates(model, origin.model, folder)
+        if _head(model) is not None and not same_head:
+            logger.info("%s has no such head for CTC; it starts with random weights.", folder)
+    what = (
+        "The weights start"
+        if parts == "all"
+        else f"The weights of the {parts.replace('_', ' ')} start"
+    )
+    logger.info("%s from %s.", what, folder)
+
+
+def _is_text_model(folder: Path, parts: str) -> bool:
+    """Whether a folder holds a text model as transformers saves it, where that is enough."""
+    config = folder / "config.json"
+    if parts not in OF_TEXT_MODELS or not config.is_file():
+        return False
+    return read_settings(config).get("model_type") != MODEL_TYPE
+
+
+def _load_origin(folder: Path, *, parts: str, trust_remote_code: bool) -> _Origin:
+    if not _is_text_model(folder, parts):
+        model = load_whole(folder, trust_remote_code=trust_remote_code)
+        weights = model.state_dict()
+        kind = model.text_model.config.model_type
+        return _Origin(kind, weights, _names_of_encoder(model.text_model), model)
+    settings = ModelConfig(name=str(folder), trust_remote_code=trust_remote_code)
+    known = load_checkpoint_tokenizer(folder, trust_remote_code=trust_remote_code)
+    try:
+        text_model = load_text_model(settings, known)
+    except ModelError as fault:
+        raise CheckpointError(f"{folder} (model.init_from): {fault}") from fault
+    weights = {f"text_model.{name}": weight for name, weight in text_model.state_dict().items()}
+    return _Origin(text_model.config.model_type, weights, _names_of_encoder(text_model), None)
+
+
+def _names_of_encoder(text_model: PreTrainedModel) -> frozenset[str]:
+    """The tensors that a text model's encoder alone reads, by their names in a model of ours."""
+    if is_causal(text_model.config):
+        return frozenset()
+    inside = encoder_parameters(text_model)
+    named = text_model.state_dict(keep_vars=True).items()
+    return frozenset(f"text_model.{name}" for name, weight in named if id(weight) in inside)
+
+
+def _names_of(model: SignTranslationModel, parts: str) -> set[str]:
+    """The tensors of a model that are replaced.
+
+    Raises:
+        CheckpointError: If the text model has no decoder of its own.
+    """
+    if parts == "decoder" and model.is_causal:
+        raise CheckpointError(
+            f"model.init_parts: decoder, but a {model.text_model.config.model_type} model is all decoder. "
+            "Set it to text_model."
+        )
+    inside = _names_of_encoder(model.text_model) if parts == "decoder" else frozenset()
+    return {
+        name
+        for name in model.state_dict()
+        if (parts == "all" or name.startswith(PREFIXES[parts])) and name not in inside
+    }
+
+
+@torch.no_grad()
+def _enter_at_new_size(model: SignTranslationModel, before: float) -> None:
+    """Let what the pose encoder gives have the size of the token embeddings that now are there.
+
+    Args:
+        model: Changed in place.
+        before: The size of those that the pose encoder was made for.
+    """
+    now = embedding_scale(model.text_model)
+    output = model.pose_encoder.output
+    for weight in (output.norm.weight, output.norm.bias, output.registers):
+        if weight is not None:
+            weight.mul_(now / before)
+    model.config.encoder = {**model.config.encoder, "scale": now}
+
+
+def _warn_of_other_rates(
+    model: SignTranslationModel, origin: SignTranslationModel, folder: Path
+) -> None:
     for key in ("step_frames", "fps"):
         was, now = (_rate(each.config, key) for each in (origin, model))
         if was != now:
@@ -93,9 +253,6 @@ def warm_start(
                 "%s was trained with data.%s = %s, this run has %s: signs take other numbers of frames.",
                 *(folder, key, was, now),
             )
-    if _head(model) is not None and not same_head:
-        logger.info("%s has no such head for CTC; it starts with random weights.", folder)
-    logger.info("The weights start from %s.", folder)
 
 
 def warn_of_unknown_characters(
@@ -111,61 +268,8 @@ def warn_of_unknown_characters(
         )
 
 
-def _of_configs(model: SignTranslationModel, origin: SignTranslationModel) -> Iterator[str]:
-    """What is read of each frame, the pose encoder, the kind of text model."""
-    now, was = model.config, origin.config
-    for key in ("keypoints", "normalize", "dimensions"):
-        if now.recipe.get(key) != was.recipe.get(key):
-            yield _line(f"data.{key}", was.recipe.get(key), now.recipe.get(key))
-    if now.recipe.get("keypoints") == was.recipe.get("keypoints") and list(now.keypoints) != list(
-        was.keypoints
-    ):
-        yield f"data.keypoints: {len(was.keypoints)} points there, {len(now.keypoints)} others here"
-    for key in dict.fromkeys([*was.encoder, *now.encoder]):
-        before, after = was.encoder.get(key), now.encoder.get(key)
-        # a checkpoint older than a setting has none of it: no registers, no channels
-        if (before or None) != (after or None) and key not in FREE:
-            yield _line(f"model.encoder.{key}", before, after)
-    kinds = [each.text_model.config.model_type for each in (origin, model)]
-    if kinds[0] != kinds[1]:
-        yield _line("model.name, the architecture", *kinds)
-
-
-def _of_vocabularies(
-    tokenizer: PreTrainedTokenizerBase, known: PreTrainedTokenizerBase
-) -> Iterator[str]:
-    now, was = tokenizer.get_vocab(), known.get_vocab()
-    if now != was:
-        other = next((f", {t!r} for one" for t, i in was.items() if now.get(t) != i), "")
-        yield (
-            f"model.tokenizer: {len(was)} tokens there, {len(now)} here{other}; null takes the checkpoint's"
-        )
-
-
-def _of_shapes(now: Mapping[str, Tensor], was: Mapping[str, Tensor]) -> Iterator[str]:
-    """The sizes of the text model, of which the first differences say enough."""
-    told = {name for name in now if not name.startswith(CTC)}
-    missing, further = sorted(told - was.keys()), sorted(was.keys() - now.keys())
-    if missing or further:
-        yield (
-            f"model.size: {len(missing)} tensors here have no counterpart there, {len(further)} there none here "
-            f"({(missing or further)[0]}, ...)"
-        )
-    shapes = [
-        (name, tuple(was[name].shape), tuple(now[name].shape))
-        for name in now.keys() & was.keys()
-        if was[name].shape != now[name].shape
-    ]
-    for name, before, after in sorted(shapes, reverse=True)[:3]:  # the text model's before others
-        yield _line(f"the size of {name}", before, after)
-
-
-def _line(what: str, was: object, now: object) -> str:
-    return f"{what}: {was} there, {now} here"
-
-
-def _head(model: SignTranslationModel) -> tuple[Any, ...] | None:
-    ctc = model.config.ctc
+def _head(model: SignTranslationModel | None) -> tuple[Any, ...] | None:
+    ctc = None if model is None else model.config.ctc
     return None if ctc is None else (ctc["target"], list(ctc["classes"]), ctc["rows"])
 
 

@@ -8,7 +8,16 @@ from pydantic import ConfigDict, Field
 
 from signseq.sections.base import Count, FilePath, Section, Share
 
-__all__ = ["EncoderConfig", "LoraSettings", "ModelConfig", "SizeConfig", "VocabularyConfig"]
+__all__ = [
+    "OF_CONVOLUTIONS",
+    "EncoderConfig",
+    "LoraSettings",
+    "ModelConfig",
+    "SizeConfig",
+    "VocabularyConfig",
+]
+
+OF_CONVOLUTIONS = ("stride", "width", "kernel", "layers")  # settings that the type linear has not
 
 
 class EncoderConfig(Section):
@@ -33,7 +42,7 @@ class EncoderConfig(Section):
     def arguments(self, *, dropout: float | None) -> dict[str, Any]:
         """What `build_encoder` takes: the type, and the settings that this type has."""
         if self.type == "linear":
-            return self.model_dump(include={"type", "positions", "channels", "registers"})
+            return self.model_dump(exclude=set(OF_CONVOLUTIONS))
         return self.model_dump() | {"dropout": dropout or 0.0}
 
 
@@ -82,6 +91,7 @@ class ModelConfig(Section):
     )  # with from_scratch: settings by the architecture's own names
     encoder: EncoderConfig = EncoderConfig()
     init_from: FilePath | None = None  # a checkpoint whose weights the run starts from
+    init_parts: Literal["all", "pose_encoder", "text_model", "decoder"] = "all"  # which of them
     freeze_encoder: bool = False
     freeze_decoder: bool = False
     use_lora: bool = False

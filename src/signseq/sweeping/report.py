@@ -9,16 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from statistics import mean, stdev
 
 from signseq.charts import Curve, Panel, draw_bars, draw_panels
 from signseq.config import Config, save_config
 from signseq.sweeping.records import TrialRecord, ranked
-from signseq.sweeping.space import Choice, Range, Space, as_text
+from signseq.sweeping.space import Choice, Range, Space, as_text, trial_overrides
 from signseq.sweeping.trials import trial_config, trial_folder
 
 __all__ = ["SweepReport"]
 
 SHOWN = 10  # trials on the terminal
+SEED = "seed"  # the key whose values are no setting to choose among
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class SweepReport:
                 ).rstrip()
                 for row in rows
             ]
+        lines += self._over_seeds()
         reasons = Counter(record.reason for record in self.records if record.reason)
         lines += [f"failed ({count}): {reason}" for reason, count in reasons.most_common(3)]
         if self.importances:
@@ -80,6 +83,22 @@ class SweepReport:
                 f"The best one's weights: {trial_folder(self.config, self.best.number)}; its config: {place}"
             )
         return "\n".join(lines)
+
+    def _over_seeds(self) -> list[str]:
+        """Where seeds were tried, too: mean and standard deviation over them, of each of the other values."""
+        groups: dict[str, list[float]] = {}
+        for record in ranked(self.records, maximize=self.maximize):
+            if SEED in record.values and record.score is not None:
+                others = {key: each for key, each in record.values.items() if key != SEED}
+                groups.setdefault(", ".join(trial_overrides(others)), []).append(record.score)
+        return [
+            f"{self.metric} over {len(scores)} seeds{f' with {others}' if others else ''}: "
+            f"mean {mean(scores):.4g}, standard deviation {stdev(scores):.2g}"
+            for others, scores in sorted(
+                groups.items(), key=lambda group: mean(group[1]), reverse=self.maximize
+            )
+            if len(scores) > 1
+        ]
 
     def write(self) -> None:
         """Write the files into the sweep's folder."""

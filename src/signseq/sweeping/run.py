@@ -91,7 +91,8 @@ def _sweep(config: Config, *, workers: int) -> SweepReport:
             f"{folder}: holds a run already. Set another training.checkpoint_dir for the sweep."
         )
     open_training_store(config.data, ensure_split)
-    check_best_metric(_metric(config), ensure_split(config.data, "val"), key="sweep.metric")
+    val_store = ensure_split(config.data, "val")
+    check_best_metric(_metric(config), val_store, config=config, key="sweep.metric")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with alone(folder):

@@ -77,6 +77,19 @@ class ScoreObserver(TrainerCallback):
         if self.report(float(score), number) and state.global_step < state.max_steps:
             raise Pruned
 
+    def on_log(
+        self,
+        args: Any,
+        state: Any,
+        control: Any,
+        logs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Report what the mean of the last checkpoints reached, where that is tried."""
+        if (score := (logs or {}).get(f"average_{self.metric}")) is not None:
+            number = sum("eval_loss" in entry for entry in state.log_history)
+            self.report(float(score), number + 1)
+
 
 def trial_folder(config: Config, number: int) -> Path:
     """Where a trial keeps its files."""

@@ -11,17 +11,19 @@ from functools import cache
 from typing import Any
 
 import torch
-from transformers import Seq2SeqTrainingArguments
+from transformers import SchedulerType, Seq2SeqTrainingArguments
+from transformers.training_args import OptimizerNames
 
 from signseq.config import Config
 from signseq.errors import ConfigError, DataError
 from signseq.model.adapters import check_lora_settings
 from signseq.model.quantization import check_quantization
+from signseq.training.mean_of_last import check_averaging
 from signseq.training.optimizers import check_optimizer, optimizer_fields
 from signseq.training.precision import FULL_PRECISION, Precision
 from signseq.training.tracking.trackers import check_trackers
 
-__all__ = ["build_arguments", "check_processes", "check_settings"]
+__all__ = ["build_arguments", "check_processes", "check_settings", "count_steps"]
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ def check_settings(config: Config) -> None:
 
     Raises:
         ConfigError: If `training.hf` or `model.lora_config` has an unknown field, or one that another
-            key sets; or if a machine has fewer GPUs than processes.
+            key sets; if a machine has fewer GPUs than processes; or see `check_averaging`.
         DataError: If early stopping has nothing to go by.
         MissingExtraError: If a package is needed that is not installed: a tracker, bitsandbytes.
     """
@@ -84,6 +86,7 @@ def check_settings(config: Config) -> None:
         raise DataError(
             "training.early_stopping_patience needs validation clips: set data.val_path."
         )
+    check_averaging(config)
     check_trackers(training.trackers)
     check_optimizer(training)
     check_processes(
@@ -112,6 +115,13 @@ def check_processes(local_rank: int, processes: int, *, gpus: int) -> None:
         )
 
 
+def count_steps(config: Config, *, steps_per_epoch: int) -> tuple[int, int]:
+    """Optimizer steps of a run, and those between two evaluations."""
+    training = config.training
+    total = training.max_steps or round(training.num_epochs * steps_per_epoch)
+    return total, min(steps_per_epoch * training.eval_epochs, max(total, 1))
+
+
 def build_arguments(
     config: Config,
     *,
@@ -136,8 +146,7 @@ def build_arguments(
     training = config.training
     check_settings(config)
     on_gpu = torch.cuda.is_available()
-    total = training.max_steps or round(training.num_epochs * steps_per_epoch)
-    every = min(steps_per_epoch * training.eval_epochs, max(total, 1))
+    _, every = count_steps(config, steps_per_epoch=steps_per_epoch)
     has_val = config.data.val_path is not None
     settings: dict[str, Any] = {
         "output_dir": str(training.checkpoint_dir),
@@ -211,3 +220,14 @@ def _check_hf_fields(given: Mapping[str, Any]) -> None:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise ConfigError(f"training.hf.{name}: no field of Seq2SeqTrainingArguments.{hint}")
+    choices: dict[str, type[OptimizerNames] | type[SchedulerType]] = {
+        "optim": OptimizerNames,
+        "lr_scheduler_type": SchedulerType,
+    }
+    for name, kind in choices.items():
+        names = [str(each.value) for each in kind]
+        if name in given and given[name] not in names:
+            near = difflib.get_close_matches(str(given[name]), names, n=1, cutoff=0.0)
+            raise ConfigError(
+                f"training.hf.{name} = {given[name]!r}: transformers has none of that name; did you mean {near[0]}?"
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,15 @@ from signseq.errors import ModelError
 from signseq.progress import Progress
 
 __all__ = [
+    "AVERAGED",
     "DivergenceCallback",
     "EpochCallback",
     "PatienceCallback",
     "ReportCallback",
     "evaluations_since_best",
 ]
+
+AVERAGED = "averaged"  # the log's entry of the mean of the last checkpoints: their steps
 
 
 class EpochCallback(TrainerCallback):
@@ -50,7 +53,7 @@ class ReportCallback(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Start the bar; forget what was logged after the checkpoint that the run goes on from."""
         if state.is_world_process_zero:
-            self._forget_after(state.global_step)
+            self._keep_only(lambda entry: entry["step"] <= state.global_step)
             self.progress = Progress(
                 total=state.max_steps, done=state.global_step, label="Training", unit="step"
             )
@@ -80,13 +83,15 @@ class ReportCallback(TrainerCallback):
             "eval_cer": "val CER",
         }
         self.note |= {label: f"{logs[name]:.3g}" for name, label in shown.items() if name in logs}
+        if AVERAGED in logs:  # a run that is done tries it once more when it is told to go on
+            self._keep_only(lambda entry: AVERAGED not in entry)
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": state.global_step, "epoch": state.epoch, **logs}) + "\n")
 
-    def _forget_after(self, step: int) -> None:
+    def _keep_only(self, is_kept: Callable[[Mapping[str, Any]], bool]) -> None:
         path = self.folder / "metrics.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+        kept = [line for line in lines if line.endswith("}") and is_kept(json.loads(line))]
         if len(kept) < len(lines):
             aside = path.with_suffix(".part")
             aside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

@@ -41,7 +41,7 @@ WINDOWS = "windows.json"  # in checkpoints of a run whose store lies elsewhere
 # What is left beside them, which no run goes on from: its log, and what is drawn and said of it.
 RECORDS = (
     *("metrics.jsonl", "curves.svg", "examples.*", "model.txt"),
-    *("trackers.json", "tensorboard", "wandb", "report.html", NAN_LOG),
+    *("trackers.json", "tensorboard", "wandb", "report.html", NAN_LOG, "average.json"),
 )
 
 # All else must stay as it was when a run goes on: it changes what is learned, or when.
@@ -61,7 +61,7 @@ MAY_CHANGE = (
     *("training.gradient_checkpointing", "model.attention"),
     *(f"training.{key}" for key in ("eval_batch_size", "eval_epochs", "eval_beams")),
     *(f"training.{key}" for key in ("early_stopping_patience", "save_total_limit")),
-    *(f"training.{key}" for key in ("save_steps", "on_nan", "fsdp")),
+    *(f"training.{key}" for key in ("save_steps", "average_last", "on_nan", "fsdp")),
     *(f"training.{key}" for key in ("report_to", "use_wandb", "project_name")),
     *("training.run_name", "training.example_clips", "sweep"),
 )

@@ -105,17 +105,17 @@ def copy_model(checkpoint: Path, folder: Path) -> None:
             shutil.copyfile(path, folder / path.name)
 
 
-def remove_old_checkpoints(folder: Path, *, limit: int, best: Path | None) -> None:
-    """Delete the oldest checkpoints beyond a number of them, but never the last one or the best.
+def remove_old_checkpoints(folder: Path, *, limit: int, best: Path | None, recent: int = 1) -> None:
+    """Delete the oldest checkpoints beyond a number of them, but never the last ones or the best.
 
     Args:
         folder: Of the run.
         limit: How many to keep.
         best: The best one.
+        recent: How many of the last ones are kept in any case.
     """
     found = all_checkpoints(folder)
-    last_name = found[-1].name if found else None
-    kept = {last_name, best.name if best else last_name}
+    kept = {path.name for path in (*found[-recent:], *filter(None, [best]))}
     old = [path for path in found if path.name not in kept]
     for path in old[: max(0, len(found) - max(limit, len(kept)))]:
         delete_folder(path)

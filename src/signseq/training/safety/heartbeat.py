@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
@@ -45,6 +47,8 @@ class LostProcessError(SignSeqError):
 @dataclass
 class _Other:
     name: str
+    pid: int
+    machine: str
     last: bytes = b""
     since: float = 0.0
 
@@ -62,10 +66,9 @@ class Heartbeat:
         self.rank = rank
         self.store = store
         self._stop = threading.Event()
-        name = f"process {rank} (pid {os.getpid()} on {socket.gethostname()})"
-        store.set(f"name/{rank}", name)
+        store.set(f"place/{rank}", f"{os.getpid()} {socket.gethostname()}")
         self.others = {
-            other: _Other(store.get(f"name/{other}").decode(), since=time.monotonic())
+            other: _describe(other, store.get(f"place/{other}").decode())
             for other in range(world_size)
             if other != rank
         }
@@ -83,8 +86,8 @@ class Heartbeat:
                 for number, other in self.others.items():
                     if number != 0:
                         other.since = time.monotonic()  # of these nothing can be heard now
-            if lost := self.lost(SILENT_SECONDS):
-                self._leave(lost)
+            if self.lost(SILENT_SECONDS):
+                self._leave()
 
     def _listen(self) -> None:
         now = time.monotonic()
@@ -94,28 +97,55 @@ class Heartbeat:
             if word != other.last:
                 other.last, other.since = word, now
 
-    def lost(self, seconds: float) -> list[str]:
-        """The names of those that said nothing for so long."""
+    def lost(self, seconds: float) -> list[_Other]:
+        """Those that said nothing for so long."""
         now = time.monotonic()
-        return [other.name for other in self.others.values() if now - other.since > seconds]
+        return [other for other in self.others.values() if now - other.since > seconds]
 
-    def _leave(self, lost: list[str]) -> None:
+    def _leave(self) -> None:
         """End this process from outside its main thread, which waits where nothing can wake it."""
         if self._stop.is_set():
             return
+        lost = self.lost(SILENT_SECONDS)
         logger.error(
             "error: nothing was heard of %s for %.0f seconds, so the run ends. "
             "--resume goes on from the last checkpoint.",
-            " and ".join(lost),
+            _names(lost),
             SILENT_SECONDS,
         )
         logging.shutdown()
+        for other in lost:
+            _end_sibling(other)
         os._exit(EXIT_CODE)
 
     def stop(self) -> None:
         """Say nothing more, and watch no more."""
         self._stop.set()
         self._thread.join(timeout=BEAT_SECONDS)
+
+
+def _describe(rank: int, place: str) -> _Other:
+    pid, machine = place.split(maxsplit=1)
+    name = f"process {rank} (pid {pid} on {machine})"
+    return _Other(name, int(pid), machine, since=time.monotonic())
+
+
+def _names(others: Sequence[_Other]) -> str:
+    return " and ".join(other.name for other in others)
+
+
+def _end_sibling(other: _Other) -> None:
+    """End a silent process that the same launcher started, which would ask it for half a minute first.
+
+    Whose child it is tells whether it is the one that is meant: machines may share names, and containers have
+    process numbers of their own.
+    """
+    if other.machine != socket.gethostname():
+        return
+    with suppress(OSError, ValueError):  # it is gone, or this system has no such files
+        after_name = Path(f"/proc/{other.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2]
+        if int(after_name.split()[1]) == os.getppid():
+            os.kill(other.pid, signal.SIGKILL)
 
 
 def _open_store() -> Store:
@@ -160,7 +190,7 @@ def lost_processes_named() -> Iterator[None]:
         time.sleep(NOTICE_SECONDS)
         lost = heart.lost(NOTICE_SECONDS - BEAT_SECONDS / 2)
         raise LostProcessError(
-            f"{' and '.join(lost) or 'Another process'} of this run ended. "
+            f"{_names(lost) or 'Another process'} of this run ended. "
             "--resume goes on from the last checkpoint."
         ) from fault
     finally:

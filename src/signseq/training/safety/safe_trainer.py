@@ -178,7 +178,10 @@ class SafeTrainer(SavingTrainer):
             outcome = self._watch.flush()  # the loss is waited for now anyway
             if outcome is not None:
                 self._heed(outcome)
-        is_leaving = self._stop_now and not control.should_training_stop
+        # a run that is at its end, with nothing left to score, isn't held up
+        is_leaving = self._stop_now and (
+            control.should_evaluate or not control.should_training_stop
+        )
         if is_leaving:
             control.should_evaluate = False  # it might take longer than the scheduler waits
             control.should_save = True
@@ -196,27 +199,40 @@ class SafeTrainer(SavingTrainer):
             raise StoppedError(f"Stopped{reason}. --resume will go on from {folder}.")
 
     def may_evaluate(self) -> None:
-        """Ask between the batches of an evaluation; that of a run's last step is finished.
+        """Ask between the batches of an evaluation.
 
         Raises:
             EvaluationStoppedError: If this process was told to stop.
         """
-        if self.stop_request.signal is not None and not self.control.should_training_stop:
+        if self.stop_request.signal is not None:
             raise EvaluationStoppedError
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """As the Trainer's, after an evaluation that a stop may have left out."""
-        step = self.state.global_step
-        evaluated = any(
-            "eval_loss" in entry and entry["step"] == step for entry in self.state.log_history
-        )
-        is_due = self.args.eval_strategy == "steps" and step and step % self.state.eval_steps == 0
-        if is_due and not evaluated and step == self._initial_global_step:
-            self._load_rng_state(kwargs["resume_from_checkpoint"])
-            self.control.should_evaluate = self.control.should_save = True
-            self.control.should_log = False
-            self._maybe_log_save_evaluate(
-                self._tr_loss, None, self.model_wrapped, None, step, None, 0.0
-            )
-        if not self.control.should_training_stop:  # for want of patience
+        self._evaluate_if_owed(kwargs["resume_from_checkpoint"])
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+        if not self.control.should_training_stop:  # nor for want of patience
             self._trainer._run_epoch(*args, **kwargs)
+
+    def _finalize_training(self, *args: Any, **kwargs: Any) -> Any:
+        """As the Trainer's, after an evaluation that a stop may have left out at the last step."""
+        self._evaluate_if_owed(None)
+        return self._trainer._finalize_training(*args, **kwargs)
+
+    def _evaluate_if_owed(self, checkpoint: str | None) -> None:
+        """Score the checkpoint that the run goes on from, where that was due and a stop left it out.
+
+        Args:
+            checkpoint: Of whose random numbers the run goes on; None where nothing is trained any more.
+        """
+        step = self.state.global_step
+        if step != self._initial_global_step or not self._owes_evaluation(self.state):
+            return
+        if checkpoint is not None:
+            self._load_rng_state(checkpoint)
+        self.control.should_evaluate = self.control.should_save = True
+        self.control.should_log = False
+        self._maybe_log_save_evaluate(
+            self._tr_loss, None, self.model_wrapped, None, step, None, 0.0
+        )

@@ -14,8 +14,10 @@ from transformers import Seq2SeqTrainer, TrainerState
 
 from signseq.config import Config
 from signseq.data.batching import ClipDataset
+from signseq.model.quiet import errors_only
 from signseq.training import sharding
 from signseq.training.callbacks import evaluations_since_best
+from signseq.training.mean_of_last import VERDICT, MeanOfLast
 from signseq.training.safety.checkpoints import (
     STATE,
     copy_model,
@@ -44,6 +46,7 @@ class SavingTrainer(Seq2SeqTrainer):
         self._dataset = cast(ClipDataset, self.train_dataset)
         self._aside: Path | None = None
         self._done_with: Path | None = None  # the last checkpoint of a run that was done already
+        self.mean: MeanOfLast | None = None
 
     @cached_property
     def data_facts(self) -> dict[str, Any]:
@@ -51,7 +54,8 @@ class SavingTrainer(Seq2SeqTrainer):
         return describe_data(self._dataset.store)
 
     @property
-    def _network(self) -> nn.Module:
+    def network(self) -> nn.Module:
+        """What is trained, as it is, or sharded; DDP wraps it elsewhere."""
         return cast(nn.Module, self.model)
 
     @property
@@ -75,12 +79,22 @@ class SavingTrainer(Seq2SeqTrainer):
         """
         if start is not None:
             state = TrainerState.load_from_json(str(start / STATE))
-            if state.global_step >= state.max_steps or self._is_out_of_patience(state):
+            is_at_end = state.global_step >= state.max_steps and not self._owes_evaluation(state)
+            if is_at_end or self._is_out_of_patience(state):
                 logger.info("%s: the run is done already; nothing is left to train.", start)
                 self.state, self._done_with = state, start
                 self._note_best()
                 return
         self.train(resume_from_checkpoint=None if start is None else str(start))
+
+    def _owes_evaluation(self, state: TrainerState) -> bool:
+        """Whether an evaluation was due at this step that isn't in the log: a stop left it out."""
+        step = state.global_step
+        if self.args.eval_strategy != "steps" or step == 0 or step < self.args.eval_delay:
+            return False
+        is_due = step % state.eval_steps == 0 or step >= state.max_steps
+        is_logged = (entry["step"] == step for entry in state.log_history if "eval_loss" in entry)
+        return is_due and not any(is_logged)
 
     def _is_out_of_patience(self, state: TrainerState) -> bool:
         training = self.experiment.training
@@ -140,12 +154,18 @@ class SavingTrainer(Seq2SeqTrainer):
                 saved.save_to_json(str(aside / name / STATE))
                 publish(aside / name, self.run_dir / name)
                 limit = self.experiment.training.save_total_limit
-                remove_old_checkpoints(self.run_dir, limit=limit, best=best)
+                recent = self.experiment.training.average_last or 1
+                remove_old_checkpoints(self.run_dir, limit=limit, best=best, recent=recent)
             self.accelerator.wait_for_everyone()
 
     def save_result(self) -> None:
-        """Leave the best checkpoint's model in the run's folder; the last one's, if none was scored."""
+        """Leave the best checkpoint's model in the run's folder, or what is better: the mean of the last ones.
+
+        The last checkpoint's, if none was scored.
+        """
         chosen = self.best_checkpoint or self._done_with
+        if self.mean is not None and self.mean.is_better:
+            chosen = self.mean.folder
         with write_aside(self.run_dir, owner=self.args.should_save) as aside:
             self.accelerator.wait_for_everyone()
             if chosen is None:
@@ -153,12 +173,16 @@ class SavingTrainer(Seq2SeqTrainer):
             elif self.args.should_save:
                 copy_model(chosen, aside)
             if self.args.should_save:
+                if self.mean is not None:
+                    self.mean.write_verdict(aside)
                 publish(aside, self.run_dir)
+                if self.mean is None:  # a run that went on without it
+                    (self.run_dir / VERDICT).unlink(missing_ok=True)
             self.accelerator.wait_for_everyone()
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        if sharding.is_sharded(self._network):
-            state_dict = sharding.whole_weights(self._network, keep=self.args.should_save)
+        if sharding.is_sharded(self.network):
+            state_dict = sharding.whole_weights(self.network, keep=self.args.should_save)
         super()._save(output_dir, state_dict=state_dict)
 
     # ---------------------------------------------------------------- sharded weights
@@ -166,9 +190,9 @@ class SavingTrainer(Seq2SeqTrainer):
     def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
         """As the Trainer's, of a model that is sharded where the config says so."""
         is_asked = self.experiment.training.fsdp and self.args.world_size > 1
-        if is_asked and not sharding.is_sharded(self._network):
+        if is_asked and not sharding.is_sharded(self.network):
             sharding.shard(
-                self._network,
+                self.network,
                 device_type=self.args.device.type,
                 processes=self.args.world_size,
                 low_precision=self.args.bf16,
@@ -181,16 +205,17 @@ class SavingTrainer(Seq2SeqTrainer):
         return parent._prepare_for_training(*args, **kwargs)
 
     def _evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        with sharding.gathered(self._network):
+        with sharding.gathered(self.network):
             return super()._evaluate(*args, **kwargs)
 
     def _load_best_model(self) -> None:
         """Not of a sharded model: `save_result` takes the checkpoint's files."""
-        if not sharding.is_sharded(self._network):
-            super()._load_best_model()
+        if not sharding.is_sharded(self.network):
+            with errors_only():  # it would call tied weights missing, which are in the file once
+                super()._load_best_model()
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        if not sharding.is_sharded(self._network):
+        if not sharding.is_sharded(self.network):
             super()._save_optimizer_and_scheduler(output_dir)
             return
         scheduler: Any = self.lr_scheduler
@@ -200,7 +225,7 @@ class SavingTrainer(Seq2SeqTrainer):
             torch.save(scheduler.state_dict(), Path(output_dir) / "scheduler.pt")
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is None or not sharding.is_sharded(self._network):
+        if checkpoint is None or not sharding.is_sharded(self.network):
             super()._load_optimizer_and_scheduler(checkpoint)
             return
         optimizer: Any = self.optimizer

@@ -116,6 +116,8 @@ def tracked(logs: Mapping[str, Any]) -> dict[str, float]:
             values[name] = float(value)
         elif name.startswith("eval_"):
             values[f"eval/{name.removeprefix('eval_')}"] = float(value)
+        elif name.startswith("average_"):  # of the mean of the last checkpoints
+            values[f"average/{name.removeprefix('average_')}"] = float(value)
         elif name.startswith("train_"):  # the Trainer's, of the run as a whole, at its end
             values[f"run/{name.removeprefix('train_')}"] = float(value)
         else:

@@ -43,6 +43,7 @@ from signseq.translation import Translator
 CLIENTS = (1, 8, 32)
 CLIP_SECONDS = 5.0
 TOKENS = 32  # that a text of --size takes at least; about a sentence
+MOST_GROWTH = 0.05  # of the memory, between the halves of a soak's last three quarters
 SMALLEST_SHARE = 3.0  # batched beside one at a time, at 32 clients
 BAD = (b"", b"nothing that is known", b'{"fps": 25, "keypoints": [], "frames": []}', b"SGQ1" * 99)
 
@@ -334,6 +335,8 @@ async def soak(
     await watching
     answered = counts["right"] + counts["wrong"] + counts["503"]
     settled = sizes[len(sizes) // 4 :]  # caches fill in the first quarter
+    half = len(settled) // 2  # single sizes go up and down with what is in flight
+    before, after = statistics.median(settled[:half]), statistics.median(settled[half:])
     return {
         "minutes": seconds / 60,
         "per_second": round(counts["right"] / seconds, 2),
@@ -345,8 +348,10 @@ async def soak(
             "after_a_quarter": settled[0],
             "at_the_end": settled[-1],
             "most": max(sizes),
+            "growth": round(after / before - 1, 3),
         },
         "passed": counts["sent"] == answered
+        and after < (1 + MOST_GROWTH) * before
         and not counts["wrong"]
         and not any(name.startswith(("5", "bad: 5")) and name != "503" for name in counts),
     }

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 import signseq
 from signseq.errors import SignSeqError
 from signseq.serving.faults import ServiceError
+from signseq.serving.memory import giving_back
 from signseq.serving.metrics import Metrics
 from signseq.serving.middleware import Envelope
 from signseq.serving.models import ServedModel
@@ -63,7 +64,8 @@ def create_app(
     async def live(_: FastAPI) -> AsyncIterator[None]:
         service.start()
         try:
-            yield
+            async with giving_back():
+                yield
         finally:
             service.stopping.set()
             await service.close()

@@ -1,0 +1,56 @@
+"""Giving memory back to the system."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+
+import numpy as np
+import pytest
+
+from signseq.serving import memory
+
+
+def test_memory_is_given_back_again_and_again_and_then_no_more(monkeypatch):
+    calls = []
+    monkeypatch.setattr(memory, "give_back", lambda: calls.append(1) or True)
+
+    async def run():
+        async with memory.giving_back(every=0.01):
+            while len(calls) < 3:
+                await asyncio.sleep(0.005)
+        count = len(calls)
+        await asyncio.sleep(0.05)
+        assert len(calls) == count
+
+    asyncio.run(asyncio.wait_for(run(), 5))
+
+
+def test_where_the_c_library_has_no_way_to_nothing_is_tried_again(monkeypatch):
+    calls = []
+    monkeypatch.setattr(memory, "give_back", lambda: bool(calls.append(1)))
+
+    async def run():
+        async with memory.giving_back(every=0.0):
+            await asyncio.sleep(0.05)
+
+    asyncio.run(run())
+    assert calls == [1]
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="not glibc")
+def test_pieces_that_malloc_kept_go_back_to_the_system():
+    pieces = [
+        np.ones(8_000, np.uint8) for _ in range(8_000)
+    ]  # too small for a mapping of their own
+    kept = pieces[::100]  # so that the heap can't shrink from its end
+    before = resident()
+    del pieces
+    assert memory.give_back()
+    assert resident() < before - 30 * 2**20
+    assert len(kept) == 80
+
+
+def resident() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * 4096

@@ -4,7 +4,7 @@
 
 Samples per second of training steps (reading, augmenting, collating, forward, backward, clip, step), the
 same model and optimizer on each kind of batch, a step of the one after a step of the other: at random, of
-similar length (`training.bucket_texts: false`), of similar length and texts (the default). The random
+similar length, of similar length and texts (`training.bucket_texts: true`). The random
 batches have as many clips as the others have in the mean, so as many frames that are no padding, and pad
 their texts to the longest in the batch, too. Twice:
 

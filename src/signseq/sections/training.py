@@ -18,7 +18,7 @@ class TrainingConfig(Section):
     max_steps: Count | None = None  # stops earlier than num_epochs would
     batch_size: Count | None = None  # sequences per device
     frames_per_batch: Count | None = None  # or a budget of padded frames per device
-    bucket_texts: bool = True  # batches of clips with similarly long texts, too
+    bucket_texts: bool = False  # batches of clips with similarly long texts, too
     auto_batch: bool = False  # or the largest such budget that fits the device, found by trying
     eval_batch_size: Count = 64
     gradient_accumulation_steps: Count = 1

@@ -27,6 +27,7 @@ COPY --from=build /opt/signseq /opt/signseq
 ENV PATH=/opt/signseq/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     HF_HUB_OFFLINE=1 \
+    MALLOC_ARENA_MAX=2 \
     TOKENIZERS_PARALLELISM=false
 USER signseq
 WORKDIR /home/signseq

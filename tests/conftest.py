@@ -276,3 +276,19 @@ def clips() -> Callable[..., dict[str, Any]]:
         return {"poses": poses, "attention_mask": mask}
 
     return make
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Runs the command line in this process: (exit code, standard output, standard error)."""
+
+    from signseq import __main__ as cli
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["python -m signseq", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        captured = capsys.readouterr()
+        return left.value.code or 0, captured.out, captured.err
+
+    return run

@@ -21,20 +21,6 @@ VERBS = ("demo", "corpus", "prepare", "train", "evaluate", "translate")
 
 
 @pytest.fixture
-def call(monkeypatch, capsys):
-    """Runs the command line in this process: (exit code, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["python -m signseq", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        captured = capsys.readouterr()
-        return left.value.code or 0, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
 def files(prepared):
     return sorted((prepared / "poses").glob("test-*.pose"))[:3]
 

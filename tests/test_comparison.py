@@ -1,12 +1,10 @@
 import csv
 import json
 import random
-import sys
 
 import pytest
 
 from conftest import tiny_config
-from signseq import __main__ as cli
 from signseq.comparison import compare
 from signseq.comparison_table import format_comparison
 from signseq.config import load_config, save_config
@@ -66,20 +64,6 @@ def write(tmp_path):
         return folder
 
     return write
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Runs the command line in this process: (exit code, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["python -m signseq", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        captured = capsys.readouterr()
-        return left.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 # --------------------------------------------------------------------------------------- verdicts

@@ -1,10 +1,8 @@
 import csv
 import json
-import sys
 
 import pytest
 
-from signseq import __main__ as cli
 from signseq.errors import DataError
 from signseq.metrics import METRICS, PLAIN, score
 from signseq.predictions import read_texts
@@ -36,20 +34,6 @@ def table(tmp_path):
         writer.writerow(("uid", "reference", "hypothesis", "other"))
         writer.writerows(zip("abc", REFERENCES, HYPOTHESES, REFERENCES[::-1], strict=True))
     return path
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Runs the command line in this process: (exit code, standard output, standard error)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["python -m signseq", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        captured = capsys.readouterr()
-        return left.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 def test_files_of_lines_are_scored_as_their_texts_are(write):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -49,6 +52,51 @@ def test_pieces_that_malloc_kept_go_back_to_the_system():
     assert memory.give_back()
     assert resident() < before - 30 * 2**20
     assert len(kept) == 80
+
+
+ALLOCATING_THREADS = """
+import ctypes, sys, threading
+from signseq.serving.memory import share_heaps
+
+shared = share_heaps()
+allocate = ctypes.CDLL(None).malloc
+allocate.restype = ctypes.c_void_p
+meeting = threading.Barrier(8)
+found = set()
+
+def work():
+    meeting.wait()
+    for _ in range(50):
+        found.add(allocate(1000) >> 26)  # a heap of a thread's own begins at a multiple of 64 MiB
+    meeting.wait()
+
+threads = [threading.Thread(target=work) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(int(shared), len(found))
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="not glibc")
+@pytest.mark.parametrize(
+    ("set_by_user", "is_shared", "fewest", "most"), [(None, 1, 1, 3), ("64", 0, 4, 99)]
+)
+def test_threads_share_two_heaps_unless_the_user_has_said_how_many(
+    set_by_user, is_shared, fewest, most
+):
+    environment = {key: value for key, value in os.environ.items() if key != "MALLOC_ARENA_MAX"}
+    if set_by_user:
+        environment["MALLOC_ARENA_MAX"] = set_by_user
+    told = subprocess.run(
+        [sys.executable, "-c", ALLOCATING_THREADS],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    shared, heaps = map(int, told.split())
+    assert shared == is_shared
+    assert fewest <= heaps <= most
 
 
 def resident() -> int:

@@ -22,6 +22,7 @@ from signseq.errors import ConfigError
 from signseq.serving.app import create_app
 from signseq.serving.connections import PatientProtocol
 from signseq.serving.logs import configure_logs
+from signseq.serving.memory import share_heaps
 from signseq.serving.models import Loader, is_demonstration, load_translators, parse_specs
 from signseq.serving.service import Service
 from signseq.serving.settings import ServeSettings
@@ -50,6 +51,7 @@ def serve(models: Sequence[str], settings: ServeSettings, *, load: Loader) -> No
         ConfigError: If the port can't be had, or the names of the models clash.
         CheckpointError: If a model can't be loaded.
     """
+    share_heaps()
     specs = parse_specs(models)
     with listen(settings.host, settings.port) as listening:  # before the models, which take long
         configure_logs(settings.log_format)

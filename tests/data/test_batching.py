@@ -25,7 +25,7 @@ from signseq.data.store import PoseStore, open_store
 from signseq.data.token_texts import TokenTexts
 from signseq.errors import DataError
 from signseq.poses.augmentation import Augmentation
-from signseq.poses.playback import CHANCES
+from signseq.poses.draws import derive_seeds
 from signseq.poses.sequence import write_pose
 from signseq.poses.transforms import PoseRecipe
 
@@ -318,8 +318,8 @@ def draw_lengths(lengths: NDArray[np.int64], *, seed: int = 0, speed: float = 0.
     augmentation = Augmentation(speed=speed, drop_frames=0.1)
 
     def drawn(epoch: int, clips: Any, before: Any) -> Any:
-        chances = np.random.default_rng((seed, epoch)).random((len(lengths), CHANCES))
-        return augmentation.time(lengths, chances).lengths[clips]
+        seeds = derive_seeds(seed, epoch, np.arange(len(lengths)))
+        return augmentation.time(lengths, seeds).lengths[clips]
 
     return drawn
 

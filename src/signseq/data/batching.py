@@ -27,8 +27,7 @@ from signseq.data.planning import (
 from signseq.data.prefetching import Prefetcher
 from signseq.data.store import PoseStore
 from signseq.poses.augmentation import Augmentation
-from signseq.poses.draws import uniforms
-from signseq.poses.playback import CHANCES
+from signseq.poses.draws import Seeds, derive_seeds
 
 __all__ = [
     "BATCHES_AHEAD",
@@ -101,17 +100,14 @@ class ClipDataset(Dataset[Clip]):
         """The frames that reading clips gives, (N,), by their numbers and how often they came before."""
         if self.augmentation is None:
             return self.lengths[clips]
-        chances = self._chances(epoch, clips, repetitions)
+        seeds = self._seeds(epoch, clips, repetitions)
         steps, limit = self.step_frames, self.max_frames
         frames = self.store.frames[clips]
-        return self.augmentation.time(frames, chances, step_frames=steps, max_frames=limit).lengths
+        return self.augmentation.time(frames, seeds, step_frames=steps, max_frames=limit).lengths
 
-    def _chances(
-        self, epoch: int | Numbers, clips: Numbers, repetitions: Numbers
-    ) -> NDArray[np.float64]:
-        """What decides how long clips will be, (N, CHANCES)."""
-        epochs = np.atleast_1d(epoch)[:, None]
-        return uniforms(self.seed, epochs, clips[:, None], repetitions[:, None], np.arange(CHANCES))
+    def _seeds(self, epoch: int | Numbers, clips: Numbers, repetitions: Numbers) -> Seeds:
+        """What decides all that is random about clips, (N,)."""
+        return derive_seeds(self.seed, epoch, clips, repetitions)
 
     def __getitem__(self, key: Key) -> Clip:
         return self.__getitems__([key])[0]
@@ -139,8 +135,7 @@ class ClipDataset(Dataset[Clip]):
         epochs, clips, repetitions = np.array([(*key, 0)[:3] for key in keys]).T
         changed = augmentation.apply(
             stored,
-            chances=self._chances(epochs, clips, repetitions),
-            rngs=[np.random.default_rng((self.seed, *key)) for key in keys],
+            self._seeds(epochs, clips, repetitions),
             keypoints=self.store.recipe.names,
             normalize=self.store.recipe.normalize,
             step_frames=self.step_frames,

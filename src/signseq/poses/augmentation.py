@@ -1,23 +1,25 @@
-"""Random transforms of packed clips, for training only: drawn clip by clip, applied to a whole batch.
+"""Random transforms of packed clips, for training only, of a whole batch at once.
 
 A packed clip is (T, K, C + 1): coordinates relative to an origin in the body, then confidence. What a
-clip draws depends on its own `chances`, `rng` and length alone (see `Augmentation._draw` for the order),
-so a clip comes out the same whichever batch, worker or process it is in. The `chances` alone decide how
-long it will be, so that the lengths of a whole epoch can be told before any clip is read. All that
-changes time is one choice of frames, which are copied once, from where the clip is stored into the
-batch; all that moves points is a few calls for all frames of the batch.
+clip draws is a function of its own seed and length alone, so it comes out the same whichever batch,
+worker or process it is in; how long it will be is one of the stored length and the seed, so that the
+lengths of a whole epoch can be told before any clip is read. All that changes time is one choice of
+frames, which are copied once, from where the clip is stored into the batch; all that moves points is a
+few calls for all frames of the batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from signseq.poses.draws import Seeds, derive_seeds, uniforms
 from signseq.poses.keypoints import find_parts
 from signseq.poses.normalization import OWN_ORIGINS, Normalization
 from signseq.poses.perturbation import (
@@ -35,14 +37,36 @@ from signseq.poses.perturbation import (
     to_planes,
     turn,
 )
-from signseq.poses.playback import CHANCES, Drawn, Timing, by_frame, play
+from signseq.poses.playback import CHANCES, Timing, count_up, play
 
 __all__ = ["Augmentation", "Resampling"]
 
 Resampling = Literal["nearest", "linear"]
 
-NONE_STRUCK = np.empty(0, np.int64), np.empty(0)
-UNCHANGED = np.eye(2), np.array([0, 1], np.float32), 1.0  # picture, vertical, size
+Chances = NDArray[np.float64]  # of what, and of which clip: (len(Chance), B)
+
+WHICH_POINTS = 101  # what is drawn for each outlier
+
+
+class Chance(IntEnum):
+    """What each clip draws besides its length, all of it always, so that no transform changes another one."""
+
+    MIRROR = 0
+    ROTATION = 1
+    TURN = 2
+    ACROSS = 3
+    DOWN = 4
+    SIZE = 5
+    OUTLIERS = 6
+    RIGHT = 7
+    UP = 8
+    LOSS = 9
+    SIDE = 10
+    LENGTH = 11
+    START = 12
+    NOISE = 13  # and the next two, of further coordinates
+    NOISE_Y = 14
+    NOISE_Z = 15
 
 
 @dataclass(frozen=True)
@@ -90,13 +114,11 @@ class Augmentation:
         Args:
             clip: float16 or float32 of shape (T, K, C + 1); it stays as it is.
             keypoints: K names.
-            rng: Where all randomness comes from.
+            rng: Where the clip's seed comes from.
             normalize: How the clip was normalised.
         """
-        chances = rng.random((1, CHANCES)) if self.changes_lengths else np.zeros((1, CHANCES))
-        return self.apply(
-            [clip], chances=chances, rngs=[rng], keypoints=keypoints, normalize=normalize
-        )[0]
+        seeds = rng.integers(2**64, size=1, dtype=np.uint64)
+        return self.apply([clip], seeds, keypoints=keypoints, normalize=normalize)[0]
 
     @property
     def changes_lengths(self) -> bool:
@@ -106,7 +128,7 @@ class Augmentation:
     def time(
         self,
         frames: NDArray[np.integer[Any]],
-        chances: NDArray[np.float64],
+        seeds: Seeds,
         *,
         step_frames: int = 1,
         max_frames: int | None = None,
@@ -114,7 +136,7 @@ class Augmentation:
         """How many frames `apply` plays of stored clips of so many `frames`, (N,); see there."""
         return Timing.draw(
             frames,
-            chances,
+            seeds,
             step_frames=step_frames,
             limit=max_frames,
             speed=self.speed,
@@ -124,9 +146,8 @@ class Augmentation:
     def apply(
         self,
         clips: Sequence[Clip],
+        seeds: Seeds,
         *,
-        chances: NDArray[np.float64],
-        rngs: Sequence[np.random.Generator],
         keypoints: tuple[str, ...],
         normalize: Normalization = "shoulders",
         step_frames: int = 1,
@@ -136,8 +157,7 @@ class Augmentation:
 
         Args:
             clips: B clips as they are stored, each (F, K, C + 1), all of one type; they stay as they are.
-            chances: Numbers from 0 to below 1 that decide how long each clip will be, (B, CHANCES).
-            rngs: Of each clip; where all other randomness comes from.
+            seeds: Of each clip, (B,); all randomness comes from them.
             keypoints: K names.
             normalize: How the clips were normalised.
             step_frames: Of each clip every so-manieth frame is taken, from a random one on.
@@ -147,153 +167,116 @@ class Augmentation:
             B clips, each (T, K, C + 1), one after another in one array.
         """
         stored = np.array([len(clip) for clip in clips])
-        timing = self.time(stored, chances, step_frames=step_frames, max_frames=max_frames)
-        drawn = [
-            self._draw(timing, place, clip.shape, keypoints=keypoints, rng=rng)
-            for place, (clip, rng) in enumerate(zip(clips, rngs, strict=True))
-        ]
-        ends = np.cumsum([0, *(len(each.places) for each in drawn)]).tolist()
+        timing = self.time(stored, seeds, step_frames=step_frames, max_frames=max_frames)
         is_blended = bool(self.speed) and self.speed_resampling == "linear"
-        frames = play(clips, drawn, step_frames=step_frames, is_blended=is_blended)
-        self._move_points(frames, drawn, keypoints=keypoints, normalize=normalize)
-        changed = [frames[start:end] for start, end in pairwise(ends)]
-        for clip, each in zip(changed, drawn, strict=True):
-            if each.lost_points:
-                clip[each.lost_frames, each.lost_points] = 0
-        return changed
-
-    # ------------------------------------------------------------------------ what is drawn
-
-    def _draw(
-        self,
-        timing: Timing,
-        place: int,
-        shape: tuple[int, ...],
-        *,
-        keypoints: tuple[str, ...],
-        rng: np.random.Generator,
-    ) -> Drawn:
-        """Draw all that is random about a clip but its length; a transform that is off draws nothing.
-
-        In this order: which frames are dropped, mirror, rotation in the picture and about the vertical,
-        shear, scale, outliers, shift, where noise is taken from, lost hand.
-
-        Args:
-            timing: Of all clips.
-            place: The clip's among them.
-            shape: Of the stored clip, (F, K, C + 1).
-            keypoints: K names.
-            rng: Of the clip.
-        """
-        _, points, channels = shape
-        length, kept = int(timing.kept[place]), int(timing.lengths[place])
-        places = timing.places(place, rng)[:kept]
-        is_mirrored = bool(self.mirror) and rng.random() < self.mirror
-        picture, vertical, size = self._draw_map(rng)
-        struck, chances = NONE_STRUCK
-        if self.outliers:
-            number = rng.binomial(length * points, self.outliers)
-            struck = rng.integers(length * points, size=number)
-            chances = rng.random(number)
-            chances, struck = chances[struck < kept * points], struck[struck < kept * points]
-        way = rng.uniform(-self.shift, self.shift, size=2) if self.shift else np.zeros(2)
-        noise = []
-        if self.joint_noise:
-            supply = noise_supply(length * points)
-            starts = rng.integers(len(supply) - length * points, size=channels - 1).tolist()
-            noise = [supply[i : i + kept * points].reshape(kept, points) for i in starts]
-        lost_frames, lost_points = self._draw_loss(length, keypoints, rng)
-        return Drawn(
-            int(timing.phases[place]),
-            int(timing.counts[place]),
-            places,
-            is_mirrored,
-            picture,
-            vertical,
-            size,
-            struck,
-            chances,
-            way.astype(np.float32),
-            noise,
-            lost_frames,
-            lost_points,
+        frames = play(clips, timing, seeds, step_frames=step_frames, is_blended=is_blended)
+        chances = uniforms(np.arange(CHANCES, CHANCES + len(Chance)), of=seeds[:, None]).T
+        self._move_points(
+            frames, timing, seeds, chances=chances, keypoints=keypoints, normalize=normalize
         )
-
-    def _draw_map(
-        self, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float64], NDArray[np.float32], float]:
-        """The map of the picture's plane, sine and cosine about the vertical, and the size."""
-        matrix, vertical, size = UNCHANGED
-        if self.rotate_degrees:
-            angles = np.radians(rng.uniform(-self.rotate_degrees, self.rotate_degrees, size=2))
-            angles = angles.astype(np.float32)
-            cos, sin = np.cos(angles), np.sin(angles)
-            matrix = np.array([[cos[0], -sin[0]], [sin[0], cos[0]]], np.float64)
-            vertical = np.array([sin[1], cos[1]])
-        if self.shear:
-            across, down = rng.uniform(-self.shear, self.shear, size=2)
-            matrix = np.array([[1, across], [down, 1]]) @ matrix
-        if self.scale:
-            size = rng.uniform(1 - self.scale, 1 + self.scale)
-            matrix = size * matrix
-        return matrix, vertical, size
-
-    def _draw_loss(
-        self, frames: int, keypoints: tuple[str, ...], rng: np.random.Generator
-    ) -> tuple[slice, list[int]]:
-        """For which frames which points are lost."""
-        if not self.drop_hand:
-            return slice(0), []
-        chance, side, length, place = rng.random(4)
-        parts = find_parts(keypoints)
-        lost = max(1, int(length * frames / 2))
-        start = int(place * (frames - lost + 1))
-        hand = parts.left_hand if side < 0.5 else parts.right_hand
-        return slice(start, start + lost), list(hand) if chance < self.drop_hand else []
+        ends = np.cumsum([0, *timing.lengths]).tolist()
+        changed = [frames[start:end] for start, end in pairwise(ends)]
+        if self.drop_hand:
+            self._lose_hands(changed, chances, keypoints=keypoints)
+        return changed
 
     # ------------------------------------------------------------------------ what is done with it
 
     def _move_points(
         self,
         frames: Clip,
-        drawn: Sequence[Drawn],
+        timing: Timing,
+        seeds: Seeds,
         *,
+        chances: Chances,
         keypoints: tuple[str, ...],
         normalize: Normalization,
     ) -> None:
         """What changes coordinates alone: mirror, rotation, shear, scale, shift, outliers and noise."""
         is_mapped = bool(self.rotate_degrees or self.shear or self.scale)
-        is_mirrored = any(each.is_mirrored for each in drawn)
-        if not (is_mirrored or is_mapped or self.outliers or self.shift or self.joint_noise):
+        is_mirrored = chances[Chance.MIRROR] < self.mirror
+        if not (is_mirrored.any() or is_mapped or self.outliers or self.shift or self.joint_noise):
             return
         planes = to_planes(frames)
-        if is_mirrored:
-            mirror(
-                planes, by_frame([each.is_mirrored for each in drawn], drawn), keypoints=keypoints
-            )
+        if is_mirrored.any():
+            mirror(planes, timing.by_frame(is_mirrored), keypoints=keypoints)
         if is_mapped:
-            self._map(planes, drawn)
+            self._map(planes, timing, chances)
         if self.outliers:
-            starts = np.cumsum([0, *(len(each.places) for each in drawn[:-1])]) * len(frames[0])
-            struck = [each.struck + start for each, start in zip(drawn, starts, strict=True)]
-            chances = np.concatenate([each.chances for each in drawn])
-            confuse_points(planes, np.concatenate(struck), chances, keypoints=keypoints)
+            struck, others = self._draw_outliers(timing, seeds, chances, points=planes.shape[2])
+            confuse_points(planes, struck, others, keypoints=keypoints)
         if self.shift:
             columns = find_body(keypoints) if normalize in OWN_ORIGINS else None
-            vectors = by_frame([each.shift for each in drawn], drawn)
-            shift(planes, vectors.T[..., None], columns=columns)
+            ways = _between(chances[[Chance.RIGHT, Chance.UP]], self.shift).astype(np.float32)
+            shift(planes, timing.by_frame(ways.T).T[..., None], columns=columns)
         if self.joint_noise:
-            add_noise(planes, [each.noise for each in drawn], self.joint_noise)
+            pieces = _draw_noise(timing, chances, planes.shape)
+            add_noise(planes, pieces, self.joint_noise)
         if self.shift or self.joint_noise:
             clear_missing(planes)
         from_planes(planes, frames)
 
-    def _map(self, planes: Planes, drawn: Sequence[Drawn]) -> None:
+    def _map(self, planes: Planes, timing: Timing, chances: Chances) -> None:
+        """Rotation, shear and scale, all of which are one linear map of the picture."""
+        angles = _between(chances[[Chance.ROTATION, Chance.TURN]], np.radians(self.rotate_degrees))
+        (cos, cos_turned), (sin, sin_turned) = np.cos(angles), np.sin(angles)
+        across, down = _between(chances[[Chance.ACROSS, Chance.DOWN]], self.shear)
+        sizes = 1 + _between(chances[Chance.SIZE], self.scale)
         if self.rotate_degrees and len(planes) == 4:
-            sin, cos = by_frame([each.vertical for each in drawn], drawn).T[..., None]
-            turn(planes, sin, cos)
+            turned = np.array([sin_turned, cos_turned], np.float32)
+            turn(planes, *timing.by_frame(turned.T).T[..., None])
         if self.scale:
-            sizes = np.array([each.size for each in drawn], np.float32)
-            planes[2:-1] *= by_frame(sizes, drawn)[:, None]
-        pictures = np.array([each.picture.ravel() for each in drawn], np.float32)
-        map_linearly(planes, by_frame(pictures, drawn).T.reshape(2, 2, -1, 1))
+            planes[2:-1] *= timing.by_frame(sizes.astype(np.float32))[:, None]
+        pictures = np.array(
+            [cos + across * sin, across * cos - sin, down * cos + sin, cos - down * sin]
+        )
+        by_frame = timing.by_frame((sizes * pictures).T.astype(np.float32))
+        map_linearly(planes, by_frame.T.reshape(2, 2, -1, 1))
+
+    def _draw_outliers(
+        self, timing: Timing, seeds: Seeds, chances: Chances, *, points: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Which points are struck, frame * K + point, and by chance which other one each takes, (M,).
+
+        Their number is the share of a clip's points, rounded up as often as that gives the share.
+        """
+        totals = timing.lengths * points
+        counts = (totals * self.outliers + chances[Chance.OUTLIERS]).astype(np.int64)
+        clips, numbers = np.repeat(np.arange(len(counts)), counts), count_up(counts)
+        each = derive_seeds(WHICH_POINTS, of=seeds)[clips]
+        places, others = uniforms(np.arange(2)[:, None], numbers, of=each)
+        starts = np.cumsum(totals) - totals
+        return starts[clips] + (places * totals[clips]).astype(np.int64), others
+
+    def _lose_hands(
+        self, clips: Sequence[Clip], chances: Chances, *, keypoints: tuple[str, ...]
+    ) -> None:
+        """Clear one hand of some of the clips, for up to half of their frames."""
+        parts = find_parts(keypoints)
+        for number in np.flatnonzero(chances[Chance.LOSS] < self.drop_hand).tolist():
+            clip, own = clips[number], chances[:, number]
+            lost = max(1, int(own[Chance.LENGTH] * len(clip) / 2))
+            start = int(own[Chance.START] * (len(clip) - lost + 1))
+            hand = parts.left_hand if own[Chance.SIDE] < 0.5 else parts.right_hand
+            clip[start : start + lost, list(hand)] = 0
+
+
+def _between(chances: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
+    """From -limit to limit."""
+    return limit * (2 * chances - 1)
+
+
+def _draw_noise(
+    timing: Timing, chances: Chances, shape: tuple[int, ...]
+) -> list[list[NDArray[np.float32]]]:
+    """Of each clip, for each coordinate, Gaussian numbers (T, K) from somewhere in the supply."""
+    channels, _, points = shape
+    pieces = []
+    for length, own in zip(timing.lengths.tolist(), chances.T, strict=True):
+        size = length * points
+        supply = noise_supply(size)
+        starts = own[Chance.NOISE : Chance.NOISE + channels - 1] * (len(supply) - size)
+        pieces.append(
+            [supply[i : i + size].reshape(length, points) for i in starts.astype(int).tolist()]
+        )
+    return pieces

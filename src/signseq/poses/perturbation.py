@@ -86,7 +86,11 @@ def map_linearly(planes: Planes, matrices: NDArray[np.float32]) -> None:
     (a, b), (c, d) = matrices
     x, y = planes[:2]
     # Not a matrix product: that one rounds as the machine likes, and a seed must give one clip.
-    planes[0], planes[1] = x * a + y * b, x * c + y * d
+    from_y, from_x = y * b, x * c
+    x *= a
+    x += from_y
+    y *= d
+    y += from_x
 
 
 @lru_cache(maxsize=32)

@@ -20,7 +20,7 @@ from signseq.poses.sequence import write_pose
         (TRANSLATE + "?language=de", {"content": b"x"}, (422, "unknown_language")),
         (TRANSLATE, {"files": {"other": b"x"}}, (400, "no_file")),
         (TRANSLATE, {"files": [("file", b"x"), ("file", b"y")]}, (400, "two_files")),
-        ("/v1/nothing", {}, (405, "method_not_allowed")),
+        ("/v1/nothing", {}, (404, "not_found")),
         ("/v1/model", {}, (405, "method_not_allowed")),
     ],
 )

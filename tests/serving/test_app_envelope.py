@@ -3,8 +3,49 @@
 import json
 import logging
 
+import pytest
+
 from servers import TRANSLATE, fault_of, pose_bytes
 from signseq.serving.models import ServedModel
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        (TRANSLATE, "POST"),
+        ("/v1/model", "GET, HEAD"),
+        ("/healthz", "GET, HEAD"),
+        ("/readyz", "GET, HEAD"),
+        ("/metrics", "GET, HEAD"),
+        ("/openapi.json", "GET, HEAD"),
+        ("/", "GET, HEAD"),
+    ],
+)
+def test_a_method_that_a_path_does_not_take_is_a_405_that_names_those_it_takes(
+    server, path, allowed
+):
+    for method in {"GET", "POST", "PUT", "OPTIONS", "FOO"} - set(allowed.split(", ")):
+        answer = server.ask(method, path)
+        assert fault_of(answer) == (405, "method_not_allowed")
+        assert sorted(answer.headers["allow"].split(", ")) == allowed.split(", ")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "FOO"])
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1", "/v1/model/", "/nothing", "/%00"])
+def test_a_path_that_is_not_there_is_a_404_for_every_method(server, method, path):
+    assert fault_of(server.ask(method, path)) == (404, "not_found")
+
+
+def test_what_can_be_read_can_be_asked_for_its_head(server):
+    for path in ("/v1/model", "/metrics", "/openapi.json", "/"):
+        assert server.ask("HEAD", path).status_code == 200
+
+
+def test_the_websocket_without_an_upgrade_says_what_it_is(server):
+    answer = server.ask("GET", "/v1/stream")
+
+    assert fault_of(answer) == (426, "upgrade_required")
+    assert answer.headers["upgrade"] == "websocket"
 
 
 def test_a_path_that_is_not_there_is_json_too(server):

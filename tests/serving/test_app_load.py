@@ -37,6 +37,26 @@ def test_more_uploads_than_allowed_are_a_503(server, stuck):
     assert fault_of(refused) == (503, "too_busy")
 
 
+def test_a_client_with_half_of_the_uploads_leaves_the_others_to_others(server, stuck):
+    async def work(client):
+        async def ask(number):
+            header = {"x-forwarded-for": f"192.0.2.{number}"}
+            return await client.post(TRANSLATE, content=pose_bytes("water"), headers=header)
+
+        tasks = [asyncio.create_task(ask(1)) for _ in range(2)]
+        await asyncio.to_thread(stuck.begun.wait, 10)
+        refused, other = await ask(1), asyncio.create_task(ask(2))
+        await asyncio.sleep(0)
+        stuck.going.set()
+        answers = await asyncio.gather(other, *tasks)
+        return refused, [answer.status_code for answer in answers]
+
+    settings = {"translator": stuck, "max_uploads": 4, "trusted_proxies": ("10.0.0.0/8",)}
+    refused, others = server.talk(work, **settings)
+    assert fault_of(refused) == (503, "too_busy")
+    assert others == [200, 200, 200]
+
+
 def test_a_request_that_takes_too_long_is_a_503(server, stuck):
     async def work(client):
         found = await client.post(TRANSLATE, content=pose_bytes("water"))
@@ -82,7 +102,7 @@ def test_a_client_that_leaves_frees_its_place(server, stuck):
             status = await second
             left = len(queue)
             stuck.going.set()
-            return status, left, await first, app.state.service.uploads
+            return status, left, await first, app.state.service.uploads.total()
 
     assert asyncio.run(work()) == (499, 0, 200, 0)
 

@@ -14,6 +14,7 @@ class Clip:
     client: str | None = None
     is_partial: bool = False
     options: Options = PLAIN
+    turn: int = 0
 
 
 clips = st.lists(
@@ -38,7 +39,7 @@ def test_a_batch_is_bounded_of_one_kind_and_never_empty_while_clips_wait(waiting
 
 
 @given(clips, st.integers(1, 5))
-def test_the_oldest_complete_clip_is_always_taken(waiting, batch_size):
+def test_the_first_complete_clip_is_always_taken(waiting, batch_size):
     complete = [clip for clip in waiting if not clip.is_partial]
     if complete:
         assert complete[0] in choose(waiting, batch_size)

@@ -99,6 +99,47 @@ def test_threads_share_two_heaps_unless_the_user_has_said_how_many(
     assert fewest <= heaps <= most
 
 
+NEW_SHAPES = """
+import ctypes
+from signseq.serving.memory import keep_few_kernels
+
+keep_few_kernels()
+import torch
+
+class Info(ctypes.Structure):
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+
+look = ctypes.CDLL(None).mallinfo2
+look.restype = Info
+layer = torch.nn.Conv1d(8, 8, 5)
+used = []
+with torch.no_grad():
+    for length in range(10, 410):
+        torch.nn.functional.gelu(layer(torch.zeros(1, 8, length)))
+        used.append(look().uordblks)
+print(used[-1] - used[99])
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="not a recent glibc")
+@pytest.mark.parametrize(
+    ("kept", "least", "most"), [(None, -(2**21), 2**21), ("1024", 2**22, 2**26)]
+)
+def test_new_shapes_cost_no_memory_after_a_while_unless_the_user_has_said_so(kept, least, most):
+    environment = {key: value for key, value in os.environ.items() if key not in memory.CACHES}
+    if kept:
+        environment |= dict.fromkeys(memory.CACHES, kept)
+    told = subprocess.run(
+        [sys.executable, "-c", NEW_SHAPES],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert least <= int(told) <= most
+
+
 def resident() -> int:
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * 4096

@@ -228,6 +228,43 @@ def test_a_full_queue_refuses_and_says_when_to_come_back():
     assert 1 <= int(fault.headers["Retry-After"]) <= 60
 
 
+def test_a_client_that_sends_many_clips_does_not_keep_others_waiting():
+    model = Recorder(is_held=True)
+
+    async def work(queue):
+        first = await hold(queue, model)
+        many = submitted(queue, [f"m{number}" for number in range(8)], client="many")
+        await wait_for(queue, 8)
+        other = submitted(queue, ["other", "again"], client="other")
+        await wait_for(queue, 10)
+        model.going.set()
+        await asyncio.gather(first, *many, *other)
+
+    run(model, work, batch_size=1)
+    order = [clip for (clip,) in model.batches[1:]]
+    assert order[:4] == ["m0", "other", "m1", "again"]
+    assert order[4:] == ["m2", "m3", "m4", "m5", "m6", "m7"]
+
+
+def test_who_has_most_clips_in_a_full_queue_makes_room_for_others():
+    model = Recorder(is_held=True)
+
+    async def work(queue):
+        first = await hold(queue, model)
+        many = submitted(queue, ["m0", "m1", "m2"], client="many")
+        await wait_for(queue, 3)
+        other = submitted(queue, ["other"], client="other")
+        with pytest.raises(QueueFullError):
+            await many[2]
+        for client in ("many", "other"):  # as many as the other has by then
+            with pytest.raises(QueueFullError):
+                await submit(queue, "more", client=client)
+        model.going.set()
+        return await asyncio.gather(first, *many[:2], *other)
+
+    assert run(model, work, queue_size=3) == ["FIRST", "M0", "M1", "OTHER"]
+
+
 def test_a_client_that_leaves_takes_its_clip_along():
     model = Recorder(is_held=True)
 

@@ -1,6 +1,8 @@
 """`signseq serve` as users run it: mistakes at the start, and a whole life in a process of its own."""
 
+import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -12,9 +14,12 @@ import time
 import httpx
 import pytest
 
+from echoing import EchoTranslator
 from servers import pose_bytes
 from signseq.errors import ConfigError
-from signseq.serving.run import listen
+from signseq.serving.app import create_app
+from signseq.serving.run import Server, listen
+from signseq.serving.settings import ServeSettings
 
 START = 60  # seconds that a process may take to come up on a busy machine
 
@@ -45,6 +50,31 @@ def test_a_port_in_use_is_named_with_what_to_do():
 def test_a_host_that_is_not_there_is_named():
     with pytest.raises(ConfigError, match=r"192\.0\.2\.1 port 0 .*--host"):
         listen("192.0.2.1", 0)
+
+
+def test_a_second_signal_ends_it_at_once_and_says_so(caplog):
+    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="uvicorn.error")  # is put back afterwards
+    settings = ServeSettings(drain=60, body_timeout=60)
+    app = create_app(settings, {"echo": EchoTranslator()})
+    service = app.state.service
+
+    def interrupt(address):
+        with socket.create_connection(address) as client:
+            client.sendall(b"POST /v1/translate HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+            for has_come in (lambda: service.uploads, lambda: service.is_stopping):
+                while not has_come():
+                    time.sleep(0.005)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with listen("127.0.0.1", 0) as listening:
+        client = threading.Thread(target=interrupt, args=[listening.getsockname()])
+        client.start()
+        asyncio.run(asyncio.wait_for(Server(app, settings).serve(sockets=[listening]), 20))
+        client.join()
+
+    said = [record.getMessage() for record in caplog.records if record.levelno > logging.INFO]
+    assert said == ["Stopping at once, at a second signal; what is in flight is dropped."]
 
 
 def test_a_broken_model_folder_ends_the_start(run_folder):

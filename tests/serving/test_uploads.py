@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 import zstandard
+from pydantic_core import from_json
 
 from conftest import make_pose
 from signseq.poses.sequence import PoseSequence, read_pose, write_pose
+from signseq.poses.sources import landmark_json
 from signseq.poses.sources.landmarks import dump_compact, dump_json
 from signseq.serving import uploads
 from signseq.serving.uploads import UploadError, UploadLimits, kind_of, read_upload
@@ -279,6 +281,48 @@ def test_small_json_that_would_grow_in_memory_is_refused_before() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4 << 20
+
+
+def test_large_json_is_parsed_in_small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One large portion would hold up every thread of the server until it is parsed."""
+    body = as_json(make_pose(frames=3), frames=[[[0, 0, 0, 0]] * 53] * 2000).replace(b" ", b"")
+    assert len(body) > 1 << 20
+    portions = []
+
+    def parse(content: bytes, **settings: Any) -> Any:
+        portions.append(len(content))
+        return from_json(content, **settings)
+
+    monkeypatch.setattr(landmark_json, "from_json", parse)
+    assert len(read_upload(body, UploadLimits(max_seconds=100))) == 2000
+    assert len(portions) == 2001
+    assert max(portions) < 2000
+
+
+def test_names_may_come_behind_the_frames_and_strings_look_like_frames(pose: PoseSequence) -> None:
+    facts = json.loads(dump_json(pose))
+    facts = {"note": '"frames": [[', "frames": facts.pop("frames"), **facts}
+    for body in (json.dumps(facts), json.dumps(facts, indent=2)):
+        assert_same(read_upload(body.encode(), LIMITS), pose)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        b"[[[1,2,3,4]],",
+        b"[[[1,2,3,4]]",
+        b"[[[1,2,3,4]] [[1,2,3,4]]]",
+        b"[[[1,2,3,4]],]",
+        b"[,]",
+        b'[[[1,2,3,4]]],"frames":[[[1,2,3,4]]]',
+        b"[[[1,2,3,4]]" + b" " * (1 << 20) + b"]",
+        b"[[[1,2,3,NaN]]]",
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_frames_that_are_no_json_are_refused(frames: bytes) -> None:
+    body = b'{"fps": 25, "keypoints": ["A.B"], "frames": ' + frames + b"}"
+    assert reason(body) == (400, "damaged_landmarks")
 
 
 @pytest.mark.parametrize(

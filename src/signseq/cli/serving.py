@@ -82,6 +82,10 @@ def serve(
     for name in ("checkpoints", "dtype", "device", "trust_remote_code", "api_keys"):
         given.pop(name)
     given |= {"cors": tuple(cors or ()), "trusted_proxies": tuple(trusted_proxies or ())}
+    from signseq.serving.memory import keep_few_kernels, share_heaps
+
+    keep_few_kernels()  # before torch is loaded
+    share_heaps()
     from signseq.serving.clients import read_keys
     from signseq.serving.settings import ServeSettings
 

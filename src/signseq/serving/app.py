@@ -21,7 +21,7 @@ from signseq.serving.metrics import Metrics
 from signseq.serving.middleware import Envelope
 from signseq.serving.models import ServedModel
 from signseq.serving.pages import WEB, WebFiles
-from signseq.serving.routes import router
+from signseq.serving.routes import METHODS_OF, router
 from signseq.serving.service import Service
 from signseq.serving.settings import ServeSettings
 from signseq.translation import Translator
@@ -32,7 +32,7 @@ ABOUT = (
     "Signed language to text: send a clip to `POST /v1/translate`, or landmark frames as they come to the "
     'WebSocket `/v1/stream`. Every error is `{"error": {"code", "message"}}`.'
 )
-CODES = {404: "not_found", 405: "method_not_allowed"}
+CODES = {404: "not_found", 405: "method_not_allowed", 426: "upgrade_required"}
 GONE = 499  # nobody reads it; nginx's number for a client that left
 
 
@@ -76,6 +76,7 @@ def create_app(
         version=signseq.__version__,
         docs_url=None,  # both would load scripts from other hosts
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=live,
         exception_handlers={
             SignSeqError: _answer_fault,
@@ -86,7 +87,8 @@ def create_app(
     )
     app.state.service = service
     app.include_router(router)
-    app.mount("/", WebFiles(web))
+    # Not a mount: that would match the paths above, too, with methods that they don't take.
+    app.router.default = WebFiles(web)
     if settings.cors:
         app.add_middleware(
             CORSMiddleware,
@@ -113,7 +115,10 @@ async def _answer_http(request: Request, fault: Exception) -> Response:
     }
     message = messages.get(fault.status_code, str(fault.detail))
     body = ServiceError(fault.status_code, CODES.get(fault.status_code, "refused"), message).body
-    return JSONResponse(body, fault.status_code, fault.headers)
+    headers = fault.headers
+    if fault.status_code == 405 and request.url.path in METHODS_OF:
+        headers = {"Allow": ", ".join(METHODS_OF[request.url.path])}
+    return JSONResponse(body, fault.status_code, headers)
 
 
 async def _answer_invalid(_: Request, fault: Exception) -> Response:

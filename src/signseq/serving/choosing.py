@@ -1,12 +1,13 @@
-"""Which of the waiting clips are translated together."""
+"""Which of the waiting clips are translated together, and whose turn it is."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-__all__ = ["Options", "choose"]
+__all__ = ["Options", "choose", "choose_to_drop", "find_turn"]
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,22 @@ class Waiting(Protocol):
     def is_partial(self) -> bool:
         """Whether the clip still grows."""
 
+    @property
+    def turn(self) -> int:
+        """When it is due: see `find_turn`."""
+
 
 WaitingT = TypeVar("WaitingT", bound=Waiting)
 
 
 def choose(waiting: Sequence[WaitingT], batch_size: int) -> list[WaitingT]:
-    """The next batch: the oldest clip, and those most like it in length.
+    """The next batch: the first clip, and those most like it in length.
 
     Complete clips come before partial ones. No clip is passed by a later one of the same client
     that is complete (or partial) like it.
 
     Args:
-        waiting: The oldest first.
+        waiting: In the order in which they are due.
         batch_size: The most that a batch holds.
     """
     complete = [entry for entry in waiting if not entry.is_partial]
@@ -84,3 +89,28 @@ def _nearest(lead: WaitingT, entries: Sequence[WaitingT], count: int) -> list[Wa
         elif entry.client is not None:
             passed.add(entry.client)
     return kept
+
+
+def find_turn(client: object, waiting: Sequence[Waiting], now: int) -> int:
+    """When a new clip is due: clients take turns, so that it is at once where its client has no other.
+
+    Args:
+        client: Whose it is.
+        waiting: The others.
+        now: Whose turn it is at present.
+    """
+    own = [entry.turn + 1 for entry in waiting if client is not None and entry.client == client]
+    return max([now, *own])
+
+
+def choose_to_drop(waiting: Sequence[WaitingT], client: object) -> WaitingT | None:
+    """Who makes room for a client's complete clip: a partial one, or the last of who has most.
+
+    None if the client would then have more clips than who has most.
+    """
+    partial = next((entry for entry in waiting if entry.is_partial), None)
+    counts = Counter(entry.client for entry in waiting if entry.client is not None)
+    ((crowd, most),) = counts.most_common(1) or [(None, 0)]
+    if partial is not None or most <= counts[client] + 1:
+        return partial
+    return [entry for entry in waiting if entry.client == crowd][-1]

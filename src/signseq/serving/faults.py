@@ -6,7 +6,16 @@ from typing import Any
 
 from signseq.errors import SignSeqError
 
-__all__ = ["QueueFullError", "ServiceError", "SupersededError", "not_ready"]
+__all__ = [
+    "LONGEST_RETRY",
+    "QueueFullError",
+    "ServiceError",
+    "SupersededError",
+    "explain_memory",
+    "not_ready",
+]
+
+LONGEST_RETRY = 60  # seconds that a client is told to wait, at most
 
 
 class ServiceError(SignSeqError):
@@ -56,3 +65,15 @@ class SupersededError(SignSeqError):
 def not_ready(message: str, *, code: str = "not_ready", retry_after: int = 5) -> ServiceError:
     """A 503 of a server that takes no request now."""
     return ServiceError(503, code, message, retry_after=retry_after)
+
+
+def explain_memory(fault: Exception) -> Exception:
+    """A fault of the model, as a 503 if there is no memory for a clip."""
+    if isinstance(fault, MemoryError) or "out of memory" in str(fault).lower():
+        return ServiceError(
+            503,
+            "out_of_memory",
+            "The server has no memory for this clip now. Send a shorter one, or try again later.",
+            retry_after=LONGEST_RETRY // 4,
+        )
+    return fault

@@ -9,11 +9,23 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 
-__all__ = ["give_back", "giving_back", "share_heaps"]
+__all__ = ["give_back", "giving_back", "keep_few_kernels", "share_heaps"]
 
 EVERY_SECONDS = 30.0
 HEAPS = 2  # for all threads together
 M_ARENA_MAX = -8  # its number in glibc's malloc.h
+KERNELS = 64  # more than a batch needs, with weights of any number format
+CACHES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")  # torch's, and oneDNN's own
+
+
+def keep_few_kernels(count: int = KERNELS) -> None:
+    """Have torch keep so few of the kernels that oneDNN makes for each new shape of a batch.
+
+    By default 1,024 are kept in each of two caches, so that memory grows for hours before it is flat.
+    Call this before torch is loaded. What the environment already says wins.
+    """
+    for name in CACHES:
+        os.environ.setdefault(name, str(count))
 
 
 def share_heaps(count: int = HEAPS) -> bool:

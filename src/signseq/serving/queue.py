@@ -9,21 +9,27 @@ import asyncio
 import logging
 import math
 import time
+from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from signseq.serving.choosing import Options, choose
-from signseq.serving.faults import QueueFullError, ServiceError, SupersededError, not_ready
+from signseq.serving.choosing import Options, choose, choose_to_drop, find_turn
+from signseq.serving.faults import (
+    LONGEST_RETRY,
+    QueueFullError,
+    SupersededError,
+    explain_memory,
+    not_ready,
+)
 
 __all__ = ["BatchQueue", "Options", "Watcher"]
 
 logger = logging.getLogger(__name__)
 ClipT = TypeVar("ClipT")
 AnswerT = TypeVar("AnswerT")
-LONGEST_RETRY = 60  # seconds that a client is told to wait, at most
 SMOOTHING = 0.3  # of the mean seconds that a batch takes
 
 
@@ -47,6 +53,7 @@ class _Waiting(Generic[ClipT, AnswerT]):
     client: object
     stream: object | None
     is_partial: bool
+    turn: int
     answer: asyncio.Future[tuple[AnswerT, float, float]]
     since: float = field(default_factory=time.monotonic)
 
@@ -58,7 +65,8 @@ class BatchQueue(Generic[ClipT, AnswerT]):
     and as many have come as the last batch held and left. For announced ones the oldest clip waits
     `max_wait_ms` at most, for expected ones the model does. So clients that ask again as soon as they are
     answered fill a batch, and a lone one waits for nobody. Clips are batched with those of similar length
-    that ask for the same `Options`. If a batch fails, its clips are tried one by one.
+    that ask for the same `Options`. Clients take turns: many clips of one don't hold up the clip of another.
+    If a batch fails, its clips are tried one by one.
 
     Args:
         run: Translates a batch, in the worker's thread; one answer per clip, in order.
@@ -83,7 +91,7 @@ class BatchQueue(Generic[ClipT, AnswerT]):
         self._batch_size, self._max_wait = batch_size, max_wait_ms / 1000
         self._queue_size = queue_size
         self._waiting: list[_Waiting[ClipT, AnswerT]] = []
-        self._announced = 0
+        self._announced, self._turn = 0, 0
         self._changed = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="signseq-model")
         self._worker: asyncio.Task[None] | None = None
@@ -147,7 +155,7 @@ class BatchQueue(Generic[ClipT, AnswerT]):
         Args:
             clip: What `run` takes.
             options: What must be equal in a batch.
-            client: Whose clip it is: earlier clips of a client are never passed by its later ones.
+            client: Whose clip it is: clients take turns, and none of their clips is passed by a later one of theirs.
             is_partial: Of a clip that still grows: comes after all complete ones.
             stream: What it is part of; its waiting partials are superseded.
 
@@ -163,13 +171,14 @@ class BatchQueue(Generic[ClipT, AnswerT]):
             raise not_ready("The server is shutting down.", code="shutting_down")
         if stream is not None:
             self._supersede(stream)
-        if len(self._waiting) >= self._queue_size and (is_partial or not self._drop_partial()):
-            raise QueueFullError(self.retry_after())
+        if len(self._waiting) >= self._queue_size:
+            self._make_room(client, is_partial=is_partial)
         future: asyncio.Future[tuple[AnswerT, float, float]] = (
             asyncio.get_running_loop().create_future()
         )
-        entry = _Waiting(clip, self._length(clip), options, client, stream, is_partial, future)
-        self._waiting.append(entry)
+        length, turn = self._length(clip), find_turn(client, self._waiting, self._turn)
+        entry = _Waiting(clip, length, options, client, stream, is_partial, turn, future)
+        insort(self._waiting, entry, key=lambda other: other.turn)
         self._changed.set()
         try:
             return await future
@@ -187,14 +196,13 @@ class BatchQueue(Generic[ClipT, AnswerT]):
             self._waiting.remove(entry)
             self._fail(entry, SupersededError("A newer part of the stream has come."))
 
-    def _drop_partial(self) -> bool:
-        """Make room for a complete clip, if a partial one waits."""
-        entry = next((e for e in self._waiting if e.is_partial), None)
-        if entry is None:
-            return False
-        self._waiting.remove(entry)
-        self._fail(entry, SupersededError("The place was needed for a complete clip."))
-        return True
+    def _make_room(self, client: object, *, is_partial: bool) -> None:
+        dropped = None if is_partial else choose_to_drop(self._waiting, client)
+        if dropped is None:
+            raise QueueFullError(self.retry_after())
+        self._waiting.remove(dropped)
+        needed = SupersededError("The place was needed for a complete clip.")
+        self._fail(dropped, needed if dropped.is_partial else QueueFullError(self.retry_after()))
 
     def _fail(self, entry: _Waiting[ClipT, AnswerT], fault: Exception) -> None:
         if not entry.answer.done():
@@ -207,6 +215,7 @@ class BatchQueue(Generic[ClipT, AnswerT]):
             for entry in batch:
                 self._waiting.remove(entry)
             if batch:
+                self._turn = max(self._turn, batch[0].turn)
                 await self._answer(batch)
 
     async def _wait_for_company(self) -> None:
@@ -228,7 +237,8 @@ class BatchQueue(Generic[ClipT, AnswerT]):
         if len(self._waiting) < min(self._expected, self._batch_size):
             until = self._free_since + self._max_wait
         if len(self._waiting) < self._batch_size and self._announced:
-            until = max(until, self._waiting[0].since + self._max_wait)
+            oldest = min(entry.since for entry in self._waiting)
+            until = max(until, oldest + self._max_wait)
         return until - time.monotonic()
 
     async def _answer(self, batch: Sequence[_Waiting[ClipT, AnswerT]]) -> None:
@@ -264,7 +274,7 @@ class BatchQueue(Generic[ClipT, AnswerT]):
             return await self._run_in_thread(batch)
         except Exception as fault:
             if len(batch) == 1:
-                return [self._explain(fault)]
+                return [explain_memory(fault)]
             logger.warning(
                 "A batch of %d clips failed (%s); they are tried one by one.",
                 len(batch),
@@ -286,14 +296,3 @@ class BatchQueue(Generic[ClipT, AnswerT]):
             return self._run(clips, options)
         finally:
             self._in_thread -= 1
-
-    def _explain(self, fault: Exception) -> Exception:
-        """A clip that doesn't fit the memory, even alone, in the client's words."""
-        if isinstance(fault, MemoryError) or "out of memory" in str(fault).lower():
-            return ServiceError(
-                503,
-                "out_of_memory",
-                "The server has no memory for this clip now. Send a shorter one, or try again later.",
-                retry_after=LONGEST_RETRY // 4,
-            )
-        return fault

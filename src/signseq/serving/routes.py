@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Coroutine
 from contextlib import nullcontext
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response, WebSocket
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import signseq
@@ -34,7 +37,7 @@ from signseq.serving.stream import stream_session
 from signseq.serving.uploads import Kind, UploadLimits, kind_of, read_upload
 from signseq.serving.videos import can_read_videos
 
-__all__ = ["router"]
+__all__ = ["METHODS_OF", "router"]
 
 T = TypeVar("T")
 router = APIRouter()
@@ -79,13 +82,13 @@ async def translate(
     chosen = service.find_model(model)
     options = {"n_best": n_best, "num_beams": num_beams, "language": language}
     chosen.options(n_best=n_best, num_beams=num_beams, language=language)  # before the upload
-    if service.uploads >= service.settings.max_uploads:
+    if not service.has_place(client):
         raise not_ready(
-            "The server reads as many requests as it takes. Try again soon.",
+            "The server has as many requests at hand as it takes, of all clients or of one. Try again soon.",
             code="too_busy",
             retry_after=chosen.queue.retry_after(),
         )
-    service.uploads += 1
+    service.uploads[client] += 1
     spool = Spool(service.room)
     try:
         begun = time.monotonic()
@@ -99,7 +102,7 @@ async def translate(
         more = limits.video_timeout if kind == "video" else 0.0
         return await _unless_gone(request, work, seconds=limits.request_timeout + more)
     finally:
-        service.uploads -= 1
+        service.uploads -= Counter([client])  # forgets those at 0
         spool.close()
 
 
@@ -192,6 +195,7 @@ async def _gone(request: Request) -> None:
         pass
 
 
+@router.head("/v1/model", include_in_schema=False)
 @router.get("/v1/model", responses=KEYED, summary="The models and limits")
 async def model(request: Request) -> ModelList:
     """What the server can translate with, and what it takes; costs no part of the rate."""
@@ -228,6 +232,7 @@ async def readyz(request: Request) -> State:
     return State(status="ok")
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get(
     "/metrics",
     responses={**KEYED, 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
@@ -241,7 +246,25 @@ async def metrics(request: Request) -> Response:
     return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
+@router.get("/v1/stream", include_in_schema=False)
+async def stream_without_upgrade() -> None:
+    """Say what this path is."""
+    message = "This path is a WebSocket: connect to it with ws:// or wss://."
+    raise HTTPException(426, message, {"Upgrade": "websocket", "Connection": "Upgrade"})
+
+
 @router.websocket("/v1/stream")
 async def stream(socket: WebSocket) -> None:
     """Landmark frames as they come; partial and final text back."""
     await stream_session(socket, _service(socket))
+
+
+def _find_methods() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for route in router.routes:
+        if isinstance(route, APIRoute):
+            found.setdefault(route.path, []).extend(route.methods or ())
+    return {path: sorted(methods) for path, methods in found.items()}
+
+
+METHODS_OF = _find_methods()  # the framework names only one route's, where a path has several

@@ -22,12 +22,11 @@ from signseq.errors import ConfigError
 from signseq.serving.app import create_app
 from signseq.serving.connections import PatientProtocol
 from signseq.serving.logs import configure_logs
-from signseq.serving.memory import share_heaps
 from signseq.serving.models import Loader, is_demonstration, load_translators, parse_specs
 from signseq.serving.service import Service
 from signseq.serving.settings import ServeSettings
 
-__all__ = ["listen", "serve"]
+__all__ = ["Server", "listen", "serve"]
 
 logger = logging.getLogger(__name__)
 LOOK_EVERY = 0.05  # seconds, at the WebSockets that are still open
@@ -51,7 +50,6 @@ def serve(models: Sequence[str], settings: ServeSettings, *, load: Loader) -> No
         ConfigError: If the port can't be had, or the names of the models clash.
         CheckpointError: If a model can't be loaded.
     """
-    share_heaps()
     specs = parse_specs(models)
     with listen(settings.host, settings.port) as listening:  # before the models, which take long
         configure_logs(settings.log_format)
@@ -67,11 +65,14 @@ def serve(models: Sequence[str], settings: ServeSettings, *, load: Loader) -> No
             logger.warning(
                 "Everybody who can reach this address can use it: no API keys are set (--api-keys)."
             )
-        asyncio.run(_Server(app, settings).serve(sockets=[listening]))
-        if any(model.queue.is_running for model in app.state.service.models.values()):
+        server = Server(app, settings)
+        asyncio.run(server.serve(sockets=[listening]))
+        is_at_work = any(model.queue.is_running for model in app.state.service.models.values())
+        if is_at_work and not server.force_exit:
             logger.warning("Stopped while a batch was running: it took longer than --grace.")
+        if is_at_work or server.force_exit:
             logging.shutdown()
-            os._exit(0)  # Python would wait for the model's thread, as long as that takes
+            os._exit(0)  # Python would wait for threads at work, as long as that takes
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -102,7 +103,7 @@ def _is_local(host: str) -> bool:
     return host in ("127.0.0.1", "::1")
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn, that says `not ready` as soon as it is told to stop, and ends with exit code 0.
 
     Its own ends by raising the signal again, which looks like a crash to what watches it.
@@ -137,7 +138,10 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _stop(self) -> None:
-        if self._service.is_stopping:  # the second time: at once
+        if self._service.is_stopping:
+            logger.warning("Stopping at once, at a second signal; what is in flight is dropped.")
+            # It would call each request that is dropped a fault.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             self.force_exit = self.should_exit = True
             return
         logger.info("Stopping; what is in flight is finished.")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -25,7 +27,7 @@ from signseq.translation import PackedClip
 
 __all__ = ["Service"]
 
-LARGE_AT_ONCE = 1  # JSON takes many times its size while it is read
+LARGE_AT_ONCE = 1  # JSON takes seconds to parse: else it would take the readers from small requests
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -49,7 +51,7 @@ class Service:
         self._readers = ThreadPoolExecutor(
             max(4, os.cpu_count() or 1), thread_name_prefix="signseq-reader"
         )
-        self.uploads = 0
+        self.uploads: Counter[str] = Counter()  # in flight, by client
         self.room = Room(settings.max_held_bytes)
         self.large_bodies = asyncio.Semaphore(LARGE_AT_ONCE)
         self.streams = StreamPlaces(settings.max_streams, settings.max_streams_per_client)
@@ -130,6 +132,11 @@ class Service:
         client = self.check_key(connection, key)
         self._rate.take(client)
         return client
+
+    def has_place(self, client: str) -> bool:
+        """Whether one more request of a client may be in flight: half of the places are for others."""
+        most = self.settings.max_uploads
+        return self.uploads.total() < most and self.uploads[client] < math.ceil(most / 2)
 
     def allows_origin(self, connection: HTTPConnection) -> bool:
         """Whether a page may call: one of our own, or of an origin that --cors names; other programs send none."""

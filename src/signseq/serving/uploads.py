@@ -47,7 +47,7 @@ class UploadLimits:
         max_seconds: The longest clip.
         max_bytes: The largest body, and the most that a packed one may unpack to.
         seconds_for_video: How long finding the poses of a video may take.
-        max_json_bytes: The largest JSON, which takes many times its size while it is read.
+        max_json_bytes: The largest JSON, which takes seconds to parse.
         max_frames: The most frames.
         max_keypoints: The most keypoints per frame.
     """

@@ -19,12 +19,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic_core import from_json
 
 from signseq.errors import PoseError
 from signseq.poses.estimation.rates import RATES, time_frames
 from signseq.poses.sequence import PoseSequence
 from signseq.poses.skeletons import SKELETONS, recognize
+from signseq.poses.sources.landmark_json import (
+    LONGEST_HEADER,
+    describe,
+    parse_frames,
+    parse_header,
+)
 
 __all__ = [
     "MAGIC",
@@ -38,12 +43,7 @@ __all__ = [
 
 MAGIC = b"SGQ1"
 NUMBERS = 4  # of a point: x, y, z, confidence
-LONGEST_HEADER = 1 << 20  # bytes
 LONGEST_NAME = 100  # characters
-# At least: a point is `[0,0,0,0]`. More lists, objects or strings would take many times the JSON's size.
-BYTES_PER_LIST = 8
-MOST_OBJECTS, MOST_QUOTES = 16, 100_000
-KEYS = "fps, times, keypoints, frames, estimator"
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,21 +114,22 @@ def parse_json(content: bytes, *, name: str) -> Landmarks:
     Raises:
         PoseError: If it is no JSON, or not of this form.
     """
-    facts = _parse_object(content, name)
+    facts = parse_header(content, name=name)
     keypoints = check_keypoints(facts.get("keypoints"), name=name)
-    frames = facts.get("frames")
-    if not isinstance(frames, list):
-        raise PoseError(f'{name}: "frames" is {_kind(frames)}, expected a list of frames.')
-    points = np.empty((len(frames), len(keypoints), NUMBERS), np.float32)
-    for number, frame in enumerate(frames):
-        found = _numbers(frame, (len(keypoints), NUMBERS), f"{name}: frame {number}")
+    if facts.get("frames") != []:  # without what is in it
+        found = describe(facts.get("frames"))
+        raise PoseError(f'{name}: "frames" is {found}, expected one list of frames.')
+    rows = bytearray()
+    for what, frame in parse_frames(content, name=name):
+        numbers = _numbers(frame, (len(keypoints), NUMBERS), what)
         with np.errstate(over="ignore"):  # what float32 can't hold becomes infinite: not seen
-            points[number] = found
+            rows += numbers.astype(np.float32).data
+    points = np.frombuffer(rows, np.float32).reshape(-1, len(keypoints), NUMBERS)
     times = facts.get("times")
     if times is not None:
         if not isinstance(times, list):
-            raise PoseError(f'{name}: "times" is {_kind(times)}, expected a list of seconds.')
-        times = _numbers(times, (len(frames),), f'{name}: "times"')
+            raise PoseError(f'{name}: "times" is {describe(times)}, expected a list of seconds.')
+        times = _numbers(times, (len(points),), f'{name}: "times"')
     return _checked(points, keypoints, facts, times, name)
 
 
@@ -151,13 +152,13 @@ def parse_compact(content: bytes, *, name: str) -> Landmarks:
             f"{name}: a header of {length} bytes; {len(content) - start} bytes follow, and at most {LONGEST_HEADER} "
             "are read. Send the length as uint32, little-endian."
         )
-    facts = _parse_object(bytes(content[start : start + length]), name)
+    facts = parse_header(bytes(content[start : start + length]), name=name)
     keypoints = check_keypoints(facts.get("keypoints"), name=name)
     frames, has_times = facts.get("frames"), facts.get("times", False)
     if isinstance(frames, bool) or not isinstance(frames, int) or frames < 0:
-        raise PoseError(f'{name}: "frames" is {_kind(frames)}, expected how many frames follow.')
+        raise PoseError(f'{name}: "frames" is {describe(frames)}, expected how many frames follow.')
     if has_times not in (True, False, None):
-        raise PoseError(f'{name}: "times" is {_kind(has_times)}, expected true or false.')
+        raise PoseError(f'{name}: "times" is {describe(has_times)}, expected true or false.')
     width = NUMBERS * len(keypoints) + bool(has_times)
     rest = len(content) - start - length
     if rest != 4 * width * frames:
@@ -203,12 +204,12 @@ def check_keypoints(names: Any, *, name: str) -> tuple[str, ...]:
     """
     if not isinstance(names, list) or not names:
         raise PoseError(
-            f'{name}: "keypoints" is {_kind(names)}, expected a list of names such as POSE_LANDMARKS.NOSE.'
+            f'{name}: "keypoints" is {describe(names)}, expected a list of names such as POSE_LANDMARKS.NOSE.'
         )
     for each in names:
         if not isinstance(each, str) or not 0 < len(each) <= LONGEST_NAME:
             raise PoseError(
-                f'{name}: one of "keypoints" is {_kind(each)}, expected a name of 1 to {LONGEST_NAME} characters.'
+                f'{name}: one of "keypoints" is {describe(each)}, expected a name of 1 to {LONGEST_NAME} characters.'
             )
     if len(set(names)) < len(names):
         raise PoseError(f'{name}: "keypoints" holds a name twice; expected each one once.')
@@ -226,7 +227,7 @@ def _checked(
     if fps is not None and (
         isinstance(fps, bool) or not isinstance(fps, int | float) or not RATES[0] <= fps <= RATES[1]
     ):
-        raise PoseError(f'{name}: "fps" is {_kind(fps)}, expected {RATES[0]:g} to {RATES[1]:g}.')
+        raise PoseError(f'{name}: "fps" is {describe(fps)}, expected {RATES[0]:g} to {RATES[1]:g}.')
     if fps is None and times is None:
         raise PoseError(f'{name}: neither "fps" nor "times". Say how fast the frames follow.')
     if times is not None:
@@ -238,27 +239,8 @@ def _checked(
     if estimator is not None and (
         not isinstance(estimator, str) or not 0 < len(estimator) <= LONGEST_NAME
     ):
-        raise PoseError(f'{name}: "estimator" is {_kind(estimator)}, expected a short name.')
+        raise PoseError(f'{name}: "estimator" is {describe(estimator)}, expected a short name.')
     return Landmarks(points, keypoints, None if fps is None else float(fps), times, estimator)
-
-
-def _parse_object(content: bytes, name: str) -> dict[str, Any]:
-    """A JSON object, of which it is known before parsing that it doesn't take much more memory than its bytes."""
-    if (
-        content.count(b"[") > len(content) // BYTES_PER_LIST + 16
-        or content.count(b"{") > MOST_OBJECTS
-        or content.count(b'"') > MOST_QUOTES
-    ):
-        raise PoseError(
-            f"{name}: too many lists, objects or strings for landmarks; expected one object with: {KEYS}."
-        )
-    try:
-        found = from_json(content.removeprefix(b"\xef\xbb\xbf"), allow_inf_nan=False)
-    except ValueError as fault:
-        raise PoseError(f"{name}: not valid JSON ({fault}). NaN is written as null.") from fault
-    if not isinstance(found, dict):
-        raise PoseError(f"{name}: the JSON is {_kind(found)}, expected an object with: {KEYS}.")
-    return found
 
 
 def _numbers(values: Any, shape: tuple[int, ...], what: str) -> NDArray[np.float64]:
@@ -267,7 +249,7 @@ def _numbers(values: Any, shape: tuple[int, ...], what: str) -> NDArray[np.float
     size = " x ".join(map(str, shape))
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
         raise PoseError(
-            f"{what} is {_kind(values)} without numbers in lists; expected {size} numbers."
+            f"{what} is {describe(values)} without numbers in lists; expected {size} numbers."
         )
     lengths = {len(row) for row in rows}
     if len(rows) != (shape[0] if len(shape) == 2 else 1) or lengths - {shape[-1]}:
@@ -280,20 +262,3 @@ def _numbers(values: Any, shape: tuple[int, ...], what: str) -> NDArray[np.float
         return np.array(values, np.float64)  # None becomes NaN
     except OverflowError as fault:
         raise PoseError(f"{what} holds a number that is too large; expected pixels.") from fault
-
-
-def _kind(value: Any) -> str:
-    """What a value of JSON is, in few words and without much of it."""
-    match value:
-        case None:
-            return "missing"
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return f"{value:.6g}" if abs(value) < 1e300 else "a huge number"
-        case str():
-            return f"the string {value[:40]!r}"
-        case list():
-            return f"a list of {len(value)}"
-        case _:
-            return "an object"

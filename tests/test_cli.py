@@ -351,7 +351,10 @@ def test_an_unknown_name_is_an_attribute_error():
         _ = signseq.trian
 
 
-@pytest.mark.parametrize(("verb", "said"), [("train", " with --resume."), ("pose", " again.")])
+@pytest.mark.parametrize(
+    ("verb", "said"),
+    [("train", " with --resume."), ("pose", " again."), ("subtitle", "Interrupted.")],
+)
 def test_ctrl_c_says_how_this_verb_goes_on(verb, said, monkeypatch, capsys):
     def stop(**_: object) -> None:
         raise KeyboardInterrupt
@@ -362,3 +365,22 @@ def test_ctrl_c_says_how_this_verb_goes_on(verb, said, monkeypatch, capsys):
         run_command_line(stop)
 
     assert capsys.readouterr().err.endswith(f"{said}\n")
+
+
+def test_what_silences_the_descriptor_of_errors_does_not_silence_our_messages():
+    """As MediaPipe's output is kept back while it works in another thread."""
+    program = """
+import os, logging
+from signseq.console import run_command_line
+
+def stop(**_):
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    logging.getLogger("signseq").info("one clip is odd")
+    raise KeyboardInterrupt
+
+run_command_line(stop)
+"""
+    done = python("-c", program)
+
+    assert done.returncode == 130
+    assert done.stderr.startswith("one clip is odd\nInterrupted.")

@@ -18,6 +18,7 @@ from signseq.errors import SignSeqError, StoppedError
 __all__ = ["EXIT_FILE", "configure_logging", "run_command_line", "speaks"]
 
 INTERRUPTED = 130
+BEGIN_ANEW = ("translate", "subtitle", "view")  # or say themselves how they go on
 EXIT_FILE = "SIGNSEQ_EXIT_FILE"  # names a file in which a stopped run leaves its exit code
 FIRST_SECONDS = 4.0  # that another process waits before it says what went wrong
 DISK_PROBLEMS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
@@ -48,6 +49,7 @@ def run_command_line(app: Callable[..., Any]) -> NoReturn:
     Args:
         app: The typer application.
     """
+    _take_own_descriptor()
     configure_logging()
     try:
         code = app(prog_name="signseq", standalone_mode=False)
@@ -60,10 +62,10 @@ def run_command_line(app: Callable[..., Any]) -> NoReturn:
             Path(file).write_text(str(fault.exit_code), encoding="utf-8")
         _leave(str(fault) if speaks() else "", fault.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        how = " with --resume" if sys.argv[1:2] == ["train"] else ""
-        _leave(
-            f"Interrupted. What was saved is kept: run the same command again{how}.", INTERRUPTED
-        )
+        verb = "".join(sys.argv[1:2])
+        how = " with --resume" if verb == "train" else ""
+        kept = f" What was saved is kept: run the same command again{how}."
+        _leave(f"Interrupted.{'' if verb in BEGIN_ANEW else kept}", INTERRUPTED)
     except Exception as fault:
         if reason := _disk_problem(fault):
             _leave(f"error: {reason}. What was finished is kept.", 1)
@@ -75,6 +77,16 @@ def run_command_line(app: Callable[..., Any]) -> NoReturn:
         show()
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _take_own_descriptor() -> None:
+    """Write messages elsewhere than to descriptor 2, which is silenced while MediaPipe works in another thread."""
+    stream = sys.__stderr__
+    if stream is not None and sys.stderr is stream:
+        own = os.dup(stream.fileno())
+        sys.stderr = os.fdopen(
+            own, "w", buffering=1, encoding=stream.encoding, errors="backslashreplace"
+        )
 
 
 def _disk_problem(fault: BaseException | None) -> str | None:

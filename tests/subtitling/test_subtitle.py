@@ -176,6 +176,7 @@ def test_poses_that_show_nothing_hold_no_signing(tmp_path, kind):
         ({"context": -1}, "context is -1"),
         ({"segments": "a.txt"}, r"\.eaf and \.json"),
         ({"poses": "b.pose"}, "is a .pose file already"),
+        ({"estimator": "magic"}, "No estimator 'magic'"),
     ],
 )
 def test_what_is_asked_wrongly_is_told_before_the_work(recording, settings, said):

@@ -145,6 +145,21 @@ def lines_of(path: Path):
     return path.read_text().splitlines()
 
 
+def test_ctrl_c_says_where_the_results_are_and_how_to_go_on(
+    call, trained, files, tmp_path, monkeypatch, caplog
+):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(Translator, "stream", stop)
+
+    code, _, said = call(trained, *files, "--json", "--out", tmp_path / "found")
+
+    assert (code, said) == (130, "Interrupted.\n")
+    assert f"is in {tmp_path / 'found.part'}; the same command with --resume" in caplog.text
+
+
 def test_errors_are_tried_again_on_resume(call, trained, files, texts, tmp_path):
     late, out = tmp_path / "late.pose", tmp_path / "found.jsonl"
     assert call(trained, late, files[1], "--json", "--out", out)[0] == 1
@@ -170,6 +185,8 @@ def test_a_file_of_something_else_is_not_resumed(call, trained, files, tmp_path)
     [
         ([], "nothing to translate"),
         (["a.pose", "--resume"], "give --out"),
+        (["a.pose", "--json", "--format", "tsv"], "leave out one"),
+        (["--table", "a.pose"], "expected a .csv"),
         (["-", "a.pose"], "alone"),
         (["a.npy", "--fps", "25"], "need --pose-format"),
         (["a.npy", "--pose-format", "npy", "--size", "big"], "expected WIDTHxHEIGHT"),
@@ -224,6 +241,18 @@ def test_a_name_of_two_lines_takes_one_in_a_table_and_is_known_again(
     ]
     assert "2 of them before" in call(*given, "--resume")[1]
     assert len(lines_of(out)) == 3
+
+
+def test_a_name_of_two_lines_takes_one_in_plain_text(call, trained, files, texts, tmp_path):
+    shutil.copy(files[0], tmp_path / "a\nb.pose")
+
+    _, said, _ = call(trained, tmp_path)
+
+    assert call(trained, tmp_path, files[1])[1].splitlines() == [
+        f"{tmp_path}/a b.pose\t{texts[0]}",
+        f"{files[1]}\t{texts[1]}",
+    ]
+    assert said == f"{texts[0]}\n"
 
 
 def test_what_a_file_holds_of_other_clips_stays_in_it(call, trained, files, tmp_path):

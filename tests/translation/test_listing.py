@@ -80,7 +80,15 @@ def test_a_table_names_clips_by_uid_with_times(tmp_path, name, content):
     assert (b.path, b.start, b.end) == (str(tmp_path / "poses/b.mp4"), 0.0, None)
 
 
+def test_a_folder_that_is_not_there_is_told_once_and_not_for_each_row(tmp_path):
+    (tmp_path / "t.csv").write_text("uid\na\nb\n")
+
+    with pytest.raises(DataError, match="nowhere: no such folder"):
+        list(list_clips([str(tmp_path / "t.csv")], pose_dir=tmp_path / "nowhere"))
+
+
 def test_a_table_may_name_paths_instead(tmp_path):
+    (tmp_path / "there").mkdir()
     table = tmp_path / "t.csv"
     table.write_text("path,end\nin/a.pose,3\n")
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from conftest import make_pose
-from signseq.errors import DataError, MissingExtraError
+from signseq.errors import DataError, MissingExtraError, PoseError
 from signseq.poses.sequence import write_pose
 from signseq.viewing import movies
 from signseq.viewing.clips import view_clip
@@ -128,6 +128,20 @@ def test_several_gifs_go_into_a_folder(poses, tmp_path):
     assert [path.name for path in found] == ["0.gif", "1.gif", "2.gif"]
     with pytest.raises(DataError, match="Name a folder instead"):
         view([poses], gif=tmp_path / "one.gif")
+
+
+def test_a_start_after_the_end_says_how_long_the_file_is(poses):
+    with pytest.raises(PoseError, match=r"lasts 2\.0 s, and 2 s was asked for"):
+        view_clip(poses / "0.pose", start=2)
+
+
+def test_a_misspelt_suffix_makes_no_folder(poses, tmp_path):
+    with pytest.raises(DataError, match=r"v\.gifx: neither a name that ends in \.gif nor a folder"):
+        view([poses], gif=tmp_path / "v.gifx")
+
+    (tmp_path / "clips.v2").mkdir()
+    assert view([poses], gif=tmp_path / "clips.v2")[0].parent == tmp_path / "clips.v2"
+    assert not (tmp_path / "v.gifx").exists()
 
 
 def test_two_files_of_one_name_are_not_drawn_over_each_other(poses, tmp_path):

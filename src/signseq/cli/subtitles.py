@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -32,6 +32,12 @@ def subtitle(
         str | None,
         typer.Option("--format", help="srt, vtt, eaf, textgrid or json; default: by the suffix."),
     ] = None,
+    segmenter: Annotated[
+        Literal["rules", "pose_to_segments"],
+        typer.Option(
+            help="What finds the sentences: our rules, or pose_to_segments, a learned program that you have installed."
+        ),
+    ] = "rules",
     segments: Annotated[
         Path | None,
         typer.Option(help="An .eaf or .json file that says where the sentences are."),
@@ -44,11 +50,17 @@ def subtitle(
         float, typer.Option(min=0, help="Seconds before and after a sentence to translate with it.")
     ] = 0.1,
     pause: Annotated[
-        float, typer.Option(min=0, help="Seconds that raised hands are still between sentences.")
-    ] = 0.6,
+        float | None,
+        typer.Option(
+            min=0, help="Of the rules: seconds that raised hands are still between sentences; 0.6."
+        ),
+    ] = None,
     max_seconds: Annotated[
-        float, typer.Option(min=1, help="Longer sentences are cut where the hands are slowest.")
-    ] = 15.0,
+        float | None,
+        typer.Option(
+            min=1, help="Of the rules: longer sentences are cut where the hands are slowest; 15."
+        ),
+    ] = None,
     poses: Annotated[
         Path | None,
         typer.Option(help="Keep a video's poses in this .pose file; they are read if it is there."),
@@ -77,13 +89,16 @@ def subtitle(
     from signseq.subtitling.run import subtitle
     from signseq.subtitling.writing import FORMATS
 
+    changed = {"pause_seconds": pause, "max_seconds": max_seconds}
+    options = {name: value for name, value in changed.items() if value is not None}
     suffix = FORMATS.get(kind or "srt", "")  # a wrong format is told by `subtitle`
     report = subtitle(
         checkpoint,
         recording,
         out or [recording.with_suffix(suffix)],
         kind=kind,
-        options=SegmenterOptions(pause_seconds=pause, max_seconds=max_seconds),
+        segmenter=segmenter,
+        options=SegmenterOptions(**options) if options else None,
         segments=segments,
         context=context,
         poses=poses,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["translate"]
 
 SIZE = "WIDTHxHEIGHT"
+TABLES = (".csv", ".tsv", ".jsonl")  # as in `listing`, which is slow to import
 
 
 @app.command()
@@ -110,6 +111,8 @@ def translate(
     """
     names = list(files or ())
     _check_arguments(names, files_from, table, out=out, resume=resume)
+    if as_json and output == "tsv":
+        raise typer.BadParameter("--json is --format jsonl; leave out one of the two.")
     from signseq.translation.command import STANDARD_INPUT, find_clips, translate_clips_to
     from signseq.translation.translator import Translator
 
@@ -171,6 +174,8 @@ def _check_arguments(
         raise typer.BadParameter("nothing to translate: give FILE, --files-from or --table.")
     if "-" in names and (len(names) > 1 or files_from or table):
         raise typer.BadParameter("- stands for one .pose on standard input, alone.")
+    if table is not None and table.suffix.lower() not in TABLES:
+        raise typer.BadParameter(f"--table {table}: expected a {', '.join(TABLES)} file.")
     if resume and out is None:
         raise typer.BadParameter("--resume goes on with a file: give --out.")
     for name in names:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -14,10 +15,11 @@ from signseq.poses.segmentation import Segment
 from signseq.poses.sequence import PoseSequence
 from signseq.subtitling.elan import TRANSLATION
 
-__all__ = ["GivenSegments", "read_segments"]
+__all__ = ["SENTENCE", "GivenSegments", "Span", "read_segments"]
 
 Span = tuple[float, float]  # seconds
-TIERS = (TRANSLATION, "SENTENCE")  # ours; that of sign-language-processing/segmentation
+SENTENCE = "SENTENCE"  # a tier of sign-language-processing/segmentation
+TIERS = (TRANSLATION, SENTENCE)
 LARGEST_FILE = 100 << 20  # bytes
 
 
@@ -59,10 +61,12 @@ class GivenSegments:
         return done
 
 
-def read_segments(path: str | Path) -> list[Span]:
+def read_segments(path: str | Path, *, tier: str | None = None) -> list[Span]:
     """Read segments of an .eaf file, or of a .json file that `signseq subtitle` wrote.
 
-    Of an .eaf file, those of the tier `translation`, else of `SENTENCE`, else of its only tier of times.
+    Args:
+        path: The file.
+        tier: Of an .eaf file, which tier; None takes `translation`, else `SENTENCE`, else the only one with times.
 
     Returns:
         Start and end of each in seconds, in the order of time.
@@ -71,7 +75,10 @@ def read_segments(path: str | Path) -> list[Span]:
         DataError: If the file can't be read, or holds no such segments.
     """
     path = Path(path)
-    readers = {".eaf": _read_eaf, ".json": _read_json}
+    readers: dict[str, Callable[[bytes, str], list[Span]]] = {
+        ".eaf": partial(_read_eaf, wanted=tier),
+        ".json": _read_json,
+    }
     if path.suffix.lower() not in readers:
         raise DataError(f"{path}: segments are read of .eaf and .json files.")
     try:
@@ -102,13 +109,13 @@ def _read_json(content: bytes, name: str) -> list[Span]:
         ) from fault
 
 
-def _read_eaf(content: bytes, name: str) -> list[Span]:
+def _read_eaf(content: bytes, name: str, *, wanted: str | None) -> list[Span]:
     try:
         root = ElementTree.fromstring(content)
     except (ElementTree.ParseError, ValueError) as fault:
         raise DataError(f"{name}: is damaged, or no .eaf file ({fault}).") from fault
     times = {slot.get("TIME_SLOT_ID"): slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
-    tier = _choose_tier(root, name)
+    tier = _choose_tier(root, name, wanted)
     spans = []
     for annotation in tier.iter("ALIGNABLE_ANNOTATION"):
         ends = [times.get(annotation.get(f"TIME_SLOT_REF{i}")) for i in (1, 2)]
@@ -122,11 +129,13 @@ def _read_eaf(content: bytes, name: str) -> list[Span]:
     return spans
 
 
-def _choose_tier(root: Element, name: str) -> Element:
+def _choose_tier(root: Element, name: str, wanted: str | None) -> Element:
     tiers = {tier.get("TIER_ID", ""): tier for tier in root.iter("TIER")}
-    for wanted in TIERS:
-        if wanted in tiers:
-            return tiers[wanted]
+    for each in TIERS if wanted is None else (wanted,):
+        if each in tiers:
+            return tiers[each]
+    if wanted is not None:
+        raise DataError(f"{name}: no tier {wanted!r}; it has {', '.join(tiers) or 'none'}.")
     timed = [tier for tier in tiers.values() if tier.find(".//ALIGNABLE_ANNOTATION") is not None]
     if len(timed) != 1:
         raise DataError(

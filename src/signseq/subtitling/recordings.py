@@ -13,8 +13,9 @@ from signseq.poses.estimation.following import Following, follow
 from signseq.poses.estimation.video import SUFFIXES
 from signseq.poses.sequence import PoseSequence
 from signseq.poses.streaming import PoseStream, PoseWriter
+from signseq.progress import Progress
 
-__all__ = ["OpenRecording", "open_recording"]
+__all__ = ["Meter", "OpenRecording", "open_recording"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,31 @@ class OpenRecording:
     fault: str = ""
 
 
+class Meter:
+    """Counts the frames of a recording as they are read, and shows how far that is.
+
+    Args:
+        opened: The recording.
+        label: What is being done.
+    """
+
+    def __init__(self, opened: OpenRecording, *, label: str = "Subtitling") -> None:
+        self._opened, self._label = opened, label
+        self.frames = 0
+
+    def count(self) -> Iterator[PoseSequence]:
+        """The recording's pieces."""
+        total = self._opened.expected_frames or 0
+        progress = Progress(total=total, label=self._label, unit="frame")
+        try:
+            for piece in self._opened.pieces:
+                self.frames += len(piece)
+                yield piece
+                progress.advance(len(piece))
+        finally:
+            progress.close()
+
+
 def open_recording(
     path: Path, *, poses: Path | None, estimator: str, wanted: Sequence[str]
 ) -> OpenRecording:
@@ -54,6 +80,8 @@ def open_recording(
         DataError: If it is neither, or the poses kept are older than the video.
         MissingExtraError: If a package for videos isn't installed.
     """
+    if estimator not in ESTIMATORS:
+        raise DataError(f"No estimator {estimator!r}; there are: {', '.join(ESTIMATORS)}.")
     suffix = path.suffix.lower()
     if suffix == ".pose":
         if poses is not None:
@@ -74,8 +102,6 @@ def open_recording(
         return _of_poses(poses, wanted)
     if poses is not None and poses.suffix.lower() != ".pose":
         raise DataError(f"{poses}: poses are kept in a file named NAME.pose.")
-    if estimator not in ESTIMATORS:
-        raise DataError(f"No estimator {estimator!r}; there are: {', '.join(ESTIMATORS)}.")
     return _of_video(path, poses, estimator)
 
 

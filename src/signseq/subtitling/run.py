@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from signseq.errors import DataError, PoseError
 from signseq.poses.hand_motion import KEYPOINTS
 from signseq.poses.segmentation import Segmenter, SegmenterOptions
 from signseq.poses.sequence import PoseSequence
-from signseq.progress import Progress
 from signseq.subtitling.cues import Cue, Subtitles, in_order
 from signseq.subtitling.cutting import CutSegment, Finder, cut_segments
 from signseq.subtitling.given import GivenSegments, read_segments
-from signseq.subtitling.recordings import OpenRecording, open_recording
+from signseq.subtitling.pose_to_segments import PROGRAM, check_program, find_sentences
+from signseq.subtitling.recordings import Meter, OpenRecording, open_recording
 from signseq.subtitling.writing import FORMATS, check_outputs, format_of, write_subtitles
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def subtitle(
     out: str | Path | Sequence[str | Path] = (),
     *,
     kind: str | None = None,
+    segmenter: Literal["rules", "pose_to_segments"] = "rules",
     options: SegmenterOptions | None = None,
     segments: str | Path | None = None,
     context: float = 0.1,
@@ -96,7 +98,8 @@ def subtitle(
         recording: A .pose file or a video.
         out: Files to write; none returns the cues only.
         kind: The format, a key of `FORMATS`; None goes by each file's suffix.
-        options: What counts as signing; lengths the checkpoint can't read are cut.
+        segmenter: What finds the segments: our rules, or the program of this name, which isn't ours.
+        options: What counts as signing by the rules; lengths the checkpoint can't read are cut.
         segments: An .eaf or .json file that says where the segments are.
         context: Seconds before and after each segment that are translated with it.
         poses: Of a video: keep its poses in this file, or read them from it if it is there.
@@ -109,7 +112,7 @@ def subtitle(
         overwrite: Replace files that are there.
 
     Raises:
-        DataError: If the recording is of no known kind, or a file can't be written.
+        DataError: If the recording is of no known kind, a file can't be written, or the program isn't there or fails.
         PoseError: If the recording can't be read, or lacks points that are needed.
         CheckpointError: If the checkpoint can't be used.
         MissingExtraError: If a package for videos isn't installed.
@@ -119,6 +122,8 @@ def subtitle(
     check_outputs(files, overwrite=overwrite)
     if not 0 <= context <= LONGEST_CONTEXT:
         raise DataError(f"context is {context} s; expected 0 to {LONGEST_CONTEXT:g}.")
+    recording, poses = Path(recording), None if poses is None else Path(poses)
+    _check_segmenter(segmenter, recording, poses=poses, options=options, segments=segments)
     given = None if segments is None else read_segments(segments)
     translator = _load(checkpoint, trust_remote_code=trust_remote_code)
     translate: Translate | None = None
@@ -132,8 +137,14 @@ def subtitle(
             target_language=target_language,
         )
         list(translate([]))  # an unknown language is told before the work, not after it
-    opened = _open(Path(recording), translator, poses=poses, estimator=estimator)
-    meter = _Meter(opened)
+    opened = _open(recording, translator, poses=poses, estimator=estimator)
+    if segmenter == PROGRAM:
+        whole = poses or recording
+        if not whole.exists():
+            _keep_poses(opened)
+            opened = _open(recording, translator, poses=poses, estimator=estimator)
+        given = find_sentences(whole)
+    meter = Meter(opened)
     cuts = cut_segments(
         meter.count(),
         _build_finder(opened, translator, options=options, given=given, context=context),
@@ -160,6 +171,36 @@ def _choose_kinds(files: Sequence[Path], kind: str | None) -> list[str]:
     return [kind or format_of(path) for path in files]
 
 
+def _check_segmenter(
+    segmenter: str,
+    recording: Path,
+    *,
+    poses: Path | None,
+    options: SegmenterOptions | None,
+    segments: str | Path | None,
+) -> None:
+    if segmenter not in ("rules", PROGRAM):
+        raise DataError(f"No segmenter {segmenter!r}; there are: rules, {PROGRAM}.")
+    if segmenter == PROGRAM and segments is not None:
+        raise DataError(
+            f"{segments} says already where the sentences are; leave out either --segments or --segmenter {PROGRAM}."
+        )
+    if options is not None and (segmenter == PROGRAM or segments is not None):
+        raise DataError(
+            "--pause and --max-seconds (in Python, options) are about the rules, and here something else says where "
+            "the sentences are. Leave them out."
+        )
+    if segmenter == PROGRAM:
+        check_program(recording, poses)
+
+
+def _keep_poses(opened: OpenRecording) -> None:
+    """Find all poses of a video, for a program that reads whole files."""
+    deque(Meter(opened, label="Finding poses").count(), maxlen=0)
+    if opened.fault:
+        raise PoseError(f"{opened.fault} {PROGRAM} reads whole recordings only.")
+
+
 def _load(
     checkpoint: str | Path | Translator | None, *, trust_remote_code: bool
 ) -> Translator | None:
@@ -171,12 +212,12 @@ def _load(
 
 
 def _open(
-    recording: Path, translator: Translator | None, *, poses: str | Path | None, estimator: str
+    recording: Path, translator: Translator | None, *, poses: Path | None, estimator: str
 ) -> OpenRecording:
     needed = translator.recipe.needed if translator is not None else ()
     opened = open_recording(
         recording,
-        poses=None if poses is None else Path(poses),
+        poses=poses,
         estimator=estimator,
         wanted=tuple(dict.fromkeys((*needed, *KEYPOINTS))),
     )
@@ -234,27 +275,3 @@ def _make_cues(
                     alternatives=said.alternatives,
                     warnings=said.warnings,
                 )
-
-
-class _Meter:
-    """Counts the frames of a recording as they are read, and shows how far that is.
-
-    Args:
-        opened: The recording.
-    """
-
-    def __init__(self, opened: OpenRecording) -> None:
-        self._opened = opened
-        self.frames = 0
-
-    def count(self) -> Iterator[PoseSequence]:
-        """The recording's pieces."""
-        total = self._opened.expected_frames or 0
-        progress = Progress(total=total, label="Subtitling", unit="frame")
-        try:
-            for piece in self._opened.pieces:
-                self.frames += len(piece)
-                yield piece
-                progress.advance(len(piece))
-        finally:
-            progress.close()

@@ -137,8 +137,12 @@ def read_clip_table(
         pose_dir: Where they are; None means beside the table, or in `poses` or `videos` there.
 
     Raises:
-        DataError: If the table can't be read, or a row is malformed.
+        DataError: If the table can't be read, a row is malformed, or there is no such folder.
     """
+    if pose_dir is not None and not pose_dir.is_dir():
+        raise DataError(
+            f"{pose_dir}: no such folder. Name the one of the poses or videos that {path} lists."
+        )
     folder = pose_dir or _folder_of(path)
     rows = _json_rows(path) if path.suffix.lower() == ".jsonl" else _text_rows(path)
     yield from _told_apart([_clip_of(row, where, folder, pose_format) for where, row in rows])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from signseq.errors import DataError
 from signseq.translation.results import Translation
 
 __all__ = ["OutputFormat", "ResultFile", "format_result", "header"]
+
+logger = logging.getLogger(__name__)
 
 OutputFormat = Literal["text", "tsv", "jsonl"]
 COLUMNS = ("file", "rank", "seconds", "score", "text", "error")
@@ -55,7 +58,9 @@ def format_result(
             for rank, (text, score) in enumerate(found.alternatives, start=1)
         ]
     return [
-        "\t".join([*([name] if named else []), *([f"{score:.3f}"] if scores else []), text])
+        _on_one_line(
+            "\t".join([*([name] if named else []), *([f"{score:.3f}"] if scores else []), text])
+        )
         for text, score in found.alternatives
     ]
 
@@ -170,6 +175,12 @@ class ResultFile:
             fresh.replace(self.part)
             with self.part.open("a", encoding="utf-8", newline="\n") as file:
                 yield file
+        except KeyboardInterrupt:
+            how = (
+                "" if self.form == "text" else "; the same command with --resume goes on from there"
+            )
+            logger.warning("Stopped. What is done is in %s%s.", self.part, how)
+            raise
         except OSError as fault:
             place = fault.filename or self.path
             raise DataError(f"{place}: can't be written ({fault.strerror}).") from fault

@@ -93,6 +93,11 @@ def view_clip(path: Path, *, start: float = 0.0, seconds: float = 60.0) -> Viewe
     """
     kind = PoseFormat("pose.zst") if path.name.endswith(".zst") else PoseFormat()
     source = open_poses(str(path), pose_format=kind)
+    whole = source.frames / source.fps
+    if start >= whole:
+        raise PoseError(
+            f"{path}: lasts {whole:.1f} s, and {start:g} s was asked for as the start. Begin earlier."
+        )
     first, last = source.frame_range(start, start + seconds)
     pose = mask_unusable(source.decode(first, last).read())
     columns = [i for i, name in enumerate(pose.keypoints) if not name.startswith(f"{WORLD}.")]
@@ -108,7 +113,7 @@ def view_clip(path: Path, *, start: float = 0.0, seconds: float = 60.0) -> Viewe
         max_frames=len(packed),
         max_points=MOST_POINTS,
     )
-    shown, whole = (last - first) / source.fps, source.frames / source.fps
+    shown = (last - first) / source.fps
     notes = (f"{shown:.1f} s from {start:g} s on are shown, of {whole:.1f} s.",)
     return ViewedClip(path, drawn, _facts(source, pose), notes if shown < whole else ())
 

@@ -110,7 +110,7 @@ def _movie_names(paths: Sequence[Path], target: Path, suffix: str) -> list[Path]
     """Where the movie of each file goes.
 
     Raises:
-        DataError: If two would go to one place.
+        DataError: If two would go to one place, or the place is named like another kind of file.
     """
     if target.suffix.lower() == suffix and not target.is_dir():
         if len(paths) > 1:
@@ -118,6 +118,11 @@ def _movie_names(paths: Sequence[Path], target: Path, suffix: str) -> list[Path]
                 f"{target}: is one file, and {len(paths)} are to be drawn. Name a folder instead."
             )
         return [target]
+    if target.suffix and not target.is_dir():
+        raise DataError(
+            f"{target}: neither a name that ends in {suffix} nor a folder that is there. Name a file NAME{suffix}, or "
+            "make the folder."
+        )
     names = [
         target / f"{path.name.removesuffix('.zst').removesuffix('.pose')}{suffix}" for path in paths
     ]

@@ -81,7 +81,7 @@ def measure(verb: str, config: Path) -> tuple[float, float]:
         [sys.executable, "-c", VERB, verb, str(config)],
         env=environment,
         check=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,  # what goes wrong is to be seen
         text=True,
     )
     most, held = done.stdout.split()[-2:]

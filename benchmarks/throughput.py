@@ -4,17 +4,21 @@
     python benchmarks/throughput.py --tiny                                  anywhere, in a minute
 
 Models have their true sizes and random weights; clips are noise, of iSign's lengths (median 150
-frames, mean 210, at most 1,291, every 5th taken), texts 25 tokens in the mean. Each row is
-`signseq train`'s own loop: sampler, store, collation, Trainer.
+frames, mean 210, at most 1,291), texts 25 tokens in the mean. All else is that of
+configs/t5_base_isign.yaml: keypoints, every 5th frame, augmentation, pose encoder, batches by drawn
+lengths and by texts. Each row is `signseq train`'s own loop: sampler, store, augmentation, collation,
+Trainer.
 
     samples/s, frames/s   in training, after a warm-up
     wait, padding         shares: of the time for data, of the frames that are padding
-    FLOPs/clip, MFU       counted by torch's FlopCounterMode in forward and backward, beside the peak of
-                          the device (dense, from its maker's data sheet; --peak for another)
+    FLOPs/clip, MFU       counted by torch's FlopCounterMode in forward and backward, padding and what
+                          checkpointing computes anew included, beside the peak of the device (dense,
+                          from its maker's data sheet; --peak for another)
     epoch                 seconds for 118,000 clips
-    eval                  seconds to translate 3,000 clips with 5 beams, 25 tokens each, and its share
-                          of an epoch
-    run                   hours for 30 epochs, each with an evaluation, on one device; and its price
+    eval                  seconds that the run's own evaluation of 3,000 clips takes (loss, translation
+                          with 5 beams of 25 tokens each, scores), and its share of an epoch
+    run                   hours for 30 epochs, each with an evaluation, on one device; and its price.
+                          Beside it: the claim of 8 hours on four A100s
 
 Variants (--variants): bf16 is mixed precision with what transformers takes for attention; fp32, eager,
 compile, checkpointing each change one thing of it.
@@ -36,22 +40,22 @@ from synthetic_store import CLIPS, write_store
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, TrainerCallback, set_seed
 
-from signseq.config import Config, parse_config
+from signseq.config import Config, load_config
 from signseq.data.batching import BucketBatchSampler, ClipDataset, collate
 from signseq.data.store import PoseStore
-from signseq.evaluation import translate_store
 from signseq.model.attention import set_attention
 from signseq.model.building import build_model, build_text_side
 from signseq.model.recomputation import recompute_activations
 from signseq.model.sign_translation import SignTranslationModel
 from signseq.model.vocabulary import train_tokenizer
+from signseq.poses.augmentation import Augmentation
 from signseq.preparation import build_recipe
 from signseq.training.arguments import build_arguments
 from signseq.training.building import build_trainer
-from signseq.training.compilation import round_up
-from signseq.training.fitting.auto_batch import BudgetSearch, find_budget
+from signseq.training.fitting.auto_batch import BudgetSearch, find_budget, with_budget
 from signseq.training.fitting.step_probe import StepProbe
 from signseq.training.precision import choose_precision
+from signseq.training.sampling import build_sampler
 from signseq.training.trainer import SignTrainer
 
 SIZES = {
@@ -123,7 +127,9 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=20_000)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--workers", type=int, default=8)
-    parser.add_argument("--evaluated", type=int, default=300, help="clips; scaled to 3,000")
+    parser.add_argument(
+        "--evaluated", type=int, default=EVALUATED, help="clips; the time is scaled to 3,000"
+    )
     parser.add_argument("--peak", type=float, help="TFLOP/s of the device")
     parser.add_argument("--price", type=float, default=0.0, help="of an hour on the device")
     parser.add_argument("--profile", action="store_true", help="where the time of a step goes")
@@ -138,62 +144,78 @@ def main() -> None:
     peak = options.peak or known
     print(f"{device}, torch {torch.__version__}; peak {peak or 'not known'} TFLOP/s\n")
     print(HEAD)
-    with tempfile.TemporaryDirectory() as folder:
-        store = None
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        recipe = build_recipe(make_config(folder, "bf16", options).data)
+        stores = [
+            write_store(folder / "store" / split, clips=clips, recipe=recipe, seed=seed)
+            for seed, (split, clips) in enumerate(
+                {"train": options.clips, "val": options.evaluated}.items()
+            )
+        ]
         for model in options.models:
             for variant in options.variants:
-                config = make_config(Path(folder), variant, options)
-                store = store or write_store(
-                    Path(folder) / "store" / "train",
-                    clips=options.clips,
-                    recipe=build_recipe(config.data),
-                )
-                print(line(measure(config, store, model, variant, options), peak, options.price))
+                config = make_config(folder, variant, options)
+                row = measure(config, stores, model, variant, options)
+                print(line(row, peak, options.price), flush=True)
                 gc.collect()
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()
+    print("\nBeside it: the claim of 8 hours on four A100s, 32 hours of one.")
 
 
 def make_config(folder: Path, variant: str, options: argparse.Namespace) -> Config:
     settings = {
-        "data": {
-            "pose_dir": "none",
-            "store": str(folder / "store"),
-            "train_path": "none.csv",
-            "step_frames": 5,
-            "max_frames": 300,
-            "max_length": 64,
-        },
-        "model": {"name": "t5", "from_scratch": True, "tokenizer": "train"},
-        "training": {
-            "checkpoint_dir": str(folder / "run"),
-            "max_steps": options.steps,
-            "frames_per_batch": options.frames_per_batch or 1000,
-            "num_workers": options.workers,
-            "best_metric": "loss",
-            "hf": {"logging_strategy": "no"},
-        },
+        "data.store": folder / "store",
+        "data.val_path": "null",
+        "data.test_path": "null",
+        "model.name": "t5",
+        "model.from_scratch": "true",
+        "model.tokenizer": "train",
+        "training.checkpoint_dir": folder / "run",
+        "training.max_steps": options.steps,
+        "training.batch_size": "null",
+        "training.frames_per_batch": options.frames_per_batch or "null",
+        "training.gradient_accumulation_steps": 1,
+        "training.num_workers": options.workers,
+        "training.early_stopping_patience": "null",
+        "training.best_metric": "loss",
+        "training.eval_batch_size": 256,
+        "training.eval_beams": BEAMS,
+        "training.hf": "{logging_strategy: 'no'}",
+        "generation.max_new_tokens": TOKENS,
     }
-    return parse_config(settings, VARIANTS[variant])
+    overrides = [f"{key}={value}" for key, value in settings.items()]
+    return load_config("configs/t5_base_isign.yaml", [*overrides, *VARIANTS[variant]])
 
 
 def measure(
-    config: Config, store: PoseStore, name: str, variant: str, options: argparse.Namespace
+    config: Config, stores: list[PoseStore], name: str, variant: str, options: argparse.Namespace
 ) -> Row:
-    set_seed(0)
+    """What one model does in one variant.
+
+    Args:
+        config: Of the variant.
+        stores: Training and validation clips.
+        name: Of the model's size.
+        variant: Its name.
+        options: Of the command line.
+    """
+    set_seed(config.seed)
+    store, val_store = stores
     tokenizer = train_tokenizer(["a text of noise"] * 2)
     model = make_model(config, store, name, tokenizer)
-    labels = draw_labels(len(store))
     dataset = ClipDataset(
-        store, labels, step_frames=config.data.step_frames, max_frames=config.data.max_frames
+        store,
+        draw_labels(len(store)),
+        step_frames=config.data.step_frames,
+        max_frames=config.data.max_frames,
+        augmentation=Augmentation(**config.data.augment.model_dump()),
+        seed=config.seed,
     )
-    lengths = (
-        round_up(dataset.lengths, limit=config.data.max_frames)
-        if config.training.compile
-        else dataset.lengths
-    )
-    budget = options.frames_per_batch or search_budget(config, model, lengths, labels)
-    sampler = BucketBatchSampler(lengths, frames_per_batch=budget)
+    budget = options.frames_per_batch or search_budget(config, model, dataset)
+    config = with_budget(config, budget)
+    sampler = build_sampler(config, dataset)
     clock = Clock(min(WARM_UP, options.steps // 2))
     trainer = build_trainer(
         config,
@@ -202,7 +224,9 @@ def measure(
         dataset=dataset,
         sampler=sampler,
         val_store=None,
-        targets=build_text_side(model.text_model, tokenizer, max_length=64).targets,
+        targets=build_text_side(
+            model.text_model, tokenizer, max_length=config.data.max_length
+        ).targets,
         observers=[clock],
     )
     trainer.args.save_strategy = "no"
@@ -211,7 +235,7 @@ def measure(
     trainer.train()
     found = clock.found
     flops = count_flops(model, dataset, sampler)
-    evaluation = time_evaluation(config, trainer, store, options.evaluated)
+    evaluation = time_evaluation(trainer, val_store)
     if options.profile:
         print(profile_step(trainer, dataset, sampler))
     return Row(
@@ -236,7 +260,7 @@ def make_model(config: Config, store: PoseStore, name: str, tokenizer: Any) -> S
     set_attention(text_model, config.model.attention)
     model = build_model(
         text_model,
-        encoder=config.model.encoder.arguments(dropout=0.1),
+        encoder=config.model.encoder.arguments(dropout=config.model.dropout),
         recipe=asdict(build_recipe(config.data)),
         keypoints=store.recipe.names,
         mean=torch.from_numpy(store.mean),
@@ -257,18 +281,19 @@ def draw_labels(clips: int) -> list[np.ndarray]:
     return [rng.integers(3, VOCABULARY - 100, length).astype(np.int32) for length in lengths]
 
 
-def search_budget(
-    config: Config, model: SignTranslationModel, lengths: np.ndarray, labels: list[np.ndarray]
-) -> int:
+def search_budget(config: Config, model: SignTranslationModel, dataset: ClipDataset) -> int:
     """What `training.auto_batch` would find, not kept."""
+    assert dataset.labels is not None
     precision = choose_precision(model.text_model.config, wanted=config.training.mixed_precision)
     arguments = build_arguments(config, steps_per_epoch=1, precision=precision)
     search = BudgetSearch(
-        lambda budget: BucketBatchSampler(lengths, frames_per_batch=budget),
-        np.array([len(ids) for ids in labels]),
+        lambda budget: build_sampler(with_budget(config, budget), dataset),
+        np.array([len(ids) for ids in dataset.labels]),
         fits=StepProbe(model, model, arguments=arguments, precision=precision).fits,
     )
-    return find_budget(search, lengths, guess=int(32 * np.median(lengths)))
+    lengths = search.sampler_for(config.data.max_frames).lengths
+    whole = np.resize(lengths, CLIPS)  # it also depends on how many there are
+    return find_budget(search, whole, guess=int(32 * np.median(lengths)))
 
 
 def count_flops(
@@ -278,7 +303,7 @@ def count_flops(
     model.train()
     total = clips = 0
     for keys in list(sampler)[:batches]:
-        batch = collate([dataset[key] for key in keys[:16]])
+        batch = collate(dataset.__getitems__(keys[:16]))
         moved = {name: tensor.to(model.device) for name, tensor in batch.items()}
         with FlopCounterMode(display=False) as counter:
             model(**moved).loss.backward()
@@ -287,27 +312,18 @@ def count_flops(
     return total / clips
 
 
-def time_evaluation(config: Config, trainer: SignTrainer, store: PoseStore, clips: int) -> float:
+def time_evaluation(trainer: SignTrainer, store: PoseStore) -> float:
     """Seconds for 3,000 clips; random weights rarely end a text, so each takes all of its tokens."""
-    settings = config.generation.model_copy(update={"num_beams": BEAMS, "max_new_tokens": TOKENS})
-    numbers = np.random.default_rng(0).choice(len(store), clips, replace=False)
+    trainer.val_store = store
     begun = time.perf_counter()
-    with trainer.accelerator.autocast():
-        translate_store(
-            trainer.model,
-            trainer.processing_class,
-            store,
-            settings=settings,
-            batch_size=256,
-            clips=numbers,
-        )
-    return (time.perf_counter() - begun) * EVALUATED / clips
+    trainer.measure("eval")
+    return (time.perf_counter() - begun) * EVALUATED / len(store)
 
 
 def profile_step(trainer: SignTrainer, dataset: ClipDataset, sampler: BucketBatchSampler) -> str:
     """The operations that take most of a step."""
     keys = max(sampler, key=len)
-    batch = collate([dataset[key] for key in keys])
+    batch = collate(dataset.__getitems__(keys))
     kinds = [torch.profiler.ProfilerActivity.CPU]
     on_gpu = torch.cuda.is_available()
     if on_gpu:

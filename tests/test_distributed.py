@@ -108,7 +108,7 @@ def test_only_one_process_speaks(runs):
     _, _, done = runs
     ours = [line for line in done.stderr.splitlines() if "torch.distributed" not in line]
 
-    assert done.stdout.count("The best checkpoint is in") == 1
+    assert done.stdout.count("holds the best checkpoint") == 1
     assert not [line for line in ours if "missing keys" in line]
 
 

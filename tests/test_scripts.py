@@ -56,7 +56,7 @@ def test_a_script_trains_with_the_overrides_it_is_given(config_file, tmp_path, n
     assert load_config(tmp_path / "run" / "config.yaml").training.max_steps == 3
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert max(json.loads(line)["step"] for line in lines) == 3
-    assert done.stdout.count("The best checkpoint is in") == 1
+    assert done.stdout.count("holds the best checkpoint") == 1
 
 
 def test_a_mistake_is_said_once_before_processes_are_started(config_file, tmp_path):

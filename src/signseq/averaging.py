@@ -8,7 +8,6 @@ arXiv:1803.05407; Vaswani et al. 2017, arXiv:1706.03762, average the last 5 to 2
 from __future__ import annotations
 
 import filecmp
-import logging
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -25,8 +24,6 @@ from signseq.errors import CheckpointError
 from signseq.model.checkpoint import check_folder, holds_adapters, read_settings, written_aside
 
 __all__ = ["average"]
-
-logger = logging.getLogger(__name__)
 
 WEIGHTS = "*.safetensors"
 # What a checkpoint is besides its weights; the state of the trainer is no part of it.
@@ -72,7 +69,6 @@ def average(checkpoints: Sequence[str | Path], out: str | Path) -> Path:
             shutil.copyfile(path, aside / path.name)
         for path in sorted(folders[-1].glob(WEIGHTS)):
             _write_mean([folder / path.name for folder in folders], aside / path.name)
-    logger.info("%s: the mean of %d checkpoints.", out, len(folders))
     return out
 
 

@@ -13,6 +13,7 @@ from signseq.training import trainer
 from signseq.training.arguments import build_arguments, check_settings, count_steps
 from signseq.training.mean_of_last import VERDICT, _load_weights, check_enough_checkpoints
 from signseq.training.run import train
+from signseq.training.run_folder import describe_result
 from signseq.training.safety.checkpoints import all_checkpoints
 from signseq.translation import Translator
 
@@ -82,6 +83,7 @@ def test_a_better_mean_is_the_run_s_result(run_config, scored_as, caplog):
     assert told["best_checkpoint"] == "checkpoint-12"
     assert "last 2 checkpoints (steps 10, 12): 0.5; the best checkpoint" in caplog.text
     assert "The mean is the run's result." in caplog.text
+    assert describe_result(folder) == "the mean of checkpoint-10, checkpoint-12"
     assert Translator.from_pretrained(folder)
 
 
@@ -98,6 +100,7 @@ def test_a_worse_mean_is_logged_and_left(run_config, scored_as, caplog):
     assert {"average_loss", "average_wer", "average_chrf"} <= entry.keys()
     assert sum("eval_loss" in entry for entry in log(folder)) == 1  # it is no evaluation
     assert "The checkpoint is the run's result." in caplog.text
+    assert describe_result(folder) == "the best checkpoint, checkpoint-12"
     assert not (folder / ".unfinished").exists()
 
 

@@ -22,7 +22,7 @@ from signseq.preparation import open_split
 from signseq.training import run, run_folder
 from signseq.training.callbacks import DivergenceCallback, evaluations_since_best
 from signseq.training.run import check_run, train
-from signseq.training.run_folder import failed_writes_named
+from signseq.training.run_folder import describe_result, failed_writes_named
 from signseq.training.safety.run_data import describe_data
 from signseq.training.safety.run_lock import LOCK, check_unlocked
 
@@ -437,6 +437,16 @@ def test_a_finite_loss_does_not_stop_a_run():
 
 
 # ------------------------------------------------------------------------------ what is said
+
+
+@pytest.mark.parametrize(
+    ("best", "told"), [(12, "the best checkpoint, checkpoint-12"), (None, "the last checkpoint")]
+)
+def test_whose_weights_a_run_left_is_told(folder, best, told):
+    path = folder / "checkpoint-24" / "trainer_state.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"best_global_step": best}))
+
+    assert describe_result(folder) == told
 
 
 def test_transformers_draws_no_bars_in_a_run(run_config, monkeypatch, capfd):

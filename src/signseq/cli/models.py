@@ -77,7 +77,7 @@ def train(
     if len(given) > 1:
         raise typer.BadParameter(f"{' and '.join(given)} exclude each other; give one of them.")
     from signseq.config import load_config
-    from signseq.training import checks, run
+    from signseq.training import checks, run, run_folder
 
     settings = load_config(config, overrides or ())
     if dry:
@@ -93,9 +93,8 @@ def train(
     else:
         folder = run.train(settings, resume=resume, overwrite=overwrite)
         if speaks():
-            typer.echo(
-                f"The best checkpoint is in {folder}. Score it with: signseq evaluate {folder}"
-            )
+            held = run_folder.describe_result(folder)
+            typer.echo(f"{folder} holds {held}. Score it with: signseq evaluate {folder}")
 
 
 @app.command()

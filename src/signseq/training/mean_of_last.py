@@ -24,11 +24,19 @@ from signseq.training.safety.stopping import EvaluationStoppedError
 if TYPE_CHECKING:
     from signseq.training.trainer import SignTrainer
 
-__all__ = ["VERDICT", "MeanOfLast", "check_averaging", "check_enough_checkpoints", "try_mean"]
+__all__ = [
+    "AVERAGE",
+    "VERDICT",
+    "MeanOfLast",
+    "check_averaging",
+    "check_enough_checkpoints",
+    "try_mean",
+]
 
 logger = logging.getLogger(__name__)
 
 VERDICT = "average.json"  # in the run's folder: what was compared, and whose weights are there
+AVERAGE = "average"  # what it calls the weights of the mean
 PREFIX = "average"  # of its scores in the log, where those of an evaluation are `eval_...`
 
 
@@ -80,7 +88,7 @@ class MeanOfLast:
     def write_verdict(self, folder: Path) -> None:
         """Write `average.json`, for whoever finds the weights."""
         verdict = {
-            "weights": "average" if self.is_better else f"checkpoint-{self.best_step}",
+            "weights": AVERAGE if self.is_better else f"checkpoint-{self.best_step}",
             "average_of": [f"checkpoint-{step}" for step in self.steps],
             "metric": self.metric,
             "average": self.score,

@@ -14,7 +14,9 @@ from pathlib import Path
 from signseq.config import Config, load_config, save_config
 from signseq.errors import CheckpointError, SignSeqError
 from signseq.settings import flatten
+from signseq.training.mean_of_last import AVERAGE, VERDICT
 from signseq.training.safety.checkpoints import (
+    STATE,
     all_checkpoints,
     clear_leftovers,
     count_processes,
@@ -24,6 +26,7 @@ from signseq.training.safety.run_lock import check_unlocked
 from signseq.training.safety.step_watch import NAN_LOG
 
 __all__ = [
+    "describe_result",
     "failed_writes_named",
     "find_start",
     "interruption_explained",
@@ -41,7 +44,7 @@ WINDOWS = "windows.json"  # in checkpoints of a run whose store lies elsewhere
 # What is left beside them, which no run goes on from: its log, and what is drawn and said of it.
 RECORDS = (
     *("metrics.jsonl", "curves.svg", "examples.*", "model.txt"),
-    *("trackers.json", "tensorboard", "wandb", "report.html", NAN_LOG, "average.json"),
+    *("trackers.json", "tensorboard", "wandb", "report.html", NAN_LOG, VERDICT),
 )
 
 # All else must stay as it was when a run goes on: it changes what is learned, or when.
@@ -122,6 +125,19 @@ def make_folder(folder: Path, config: Config, *, clear: bool) -> None:
             else:
                 path.unlink()
     save_config(config, folder / "config.yaml")
+
+
+def describe_result(folder: Path) -> str:
+    """Whose weights a run that is done has left in its folder, in words."""
+    verdict = folder / VERDICT
+    if verdict.exists():
+        told = json.loads(verdict.read_text(encoding="utf-8"))
+        if told["weights"] == AVERAGE:
+            return f"the mean of {', '.join(told['average_of'])}"
+    last = last_checkpoint(folder)
+    state = {} if last is None else json.loads((last / STATE).read_text(encoding="utf-8"))
+    best = f"checkpoint-{state.get('best_global_step')}"
+    return f"the best checkpoint, {best}" if (folder / best).is_dir() else "the last checkpoint"
 
 
 def save_windows(checkpoint: Path, count: int) -> None:

@@ -133,13 +133,14 @@ def test_too_many_skipped_steps_in_a_row_stop_the_run(run_config, tmp_path, spoi
     assert [entry["step"] for entry in noted(tmp_path / "run")] == [1, 2, 3]
 
 
-def test_starting_anew_forgets_the_bad_batches(run_config, tmp_path, spoil):
+@pytest.mark.parametrize("saved", [True, False], ids=["overwritten", "nothing saved"])
+def test_starting_anew_forgets_the_bad_batches(run_config, tmp_path, spoil, saved):
     spoil(17)
     with pytest.raises(ModelError):
-        train(run_config("training.save_steps=1"))
+        train(run_config(*["training.save_steps=1"] * saved))
     spoil()
 
-    train(run_config("training.max_steps=1"), overwrite=True)
+    train(run_config("training.max_steps=1"), overwrite=saved)
 
     assert not (tmp_path / "run" / NAN_LOG).exists()
 

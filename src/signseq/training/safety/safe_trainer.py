@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -74,6 +75,12 @@ class SafeTrainer(SavingTrainer):
     def _trainer(self) -> Any:
         """The Trainer's own methods, which have no types."""
         return super()
+
+    def run(self, start: Path | None) -> None:
+        """As its parent's; the bad batches of a run that left nothing to go on from are forgotten."""
+        if start is None and self.args.should_save:
+            (self.run_dir / NAN_LOG).unlink(missing_ok=True)
+        super().run(start)
 
     # ------------------------------------------------------------------------ each step
 
@@ -150,7 +157,7 @@ class SafeTrainer(SavingTrainer):
             raise ModelError(
                 f"{where} ({listed}). {MAX_LEFT_OUT} steps in a row were left out, so the run was stopped. {advice}"
             )
-        logger.warning("%s. The step is left out, the %d. of this run.", where, self.left_out)
+        logger.warning("%s. The step is left out; %d so far.", where, self.left_out)
         optimizer: Any = self.optimizer
         optimizer.zero_grad()  # weights without a gradient stay as they are
 

@@ -111,7 +111,8 @@ class Page:
         """The file that was saved last."""
         for _ in range(100):
             self.browser.run("1")
-            found = [file for file in self.downloads.iterdir() if file.suffix == suffix]
+            # An empty one was only begun.
+            found = [f for f in self.downloads.iterdir() if f.suffix == suffix and f.stat().st_size]
             if found:
                 return found[0]
             time.sleep(0.05)

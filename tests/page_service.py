@@ -234,11 +234,12 @@ def make_app(fake: Fake) -> Any:
 
 
 class Running:
-    """An application on a port of its own, in a thread."""
+    """An application on a port, in a thread; 0 is a port of its own."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, *, port: int = 0) -> None:
         self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", port))
         self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
         config = uvicorn.Config(
             app, log_level="critical", ws="websockets-sansio", timeout_graceful_shutdown=2

@@ -1,6 +1,6 @@
 /** Which model and which language; what the service offers. */
 
-import { find, make } from "./element.ts";
+import { find, languageTag, make } from "./element.ts";
 import { hideTrouble, showTrouble } from "./messages.ts";
 import { ServiceError, type Choice, type ModelList, type Service } from "./service.ts";
 
@@ -78,7 +78,7 @@ function describe(): void {
 /** A code's name in the reader's language; codes of some models, as deu_Latn, are their own names. */
 function languageName(code: string): string {
   try {
-    return `${new Intl.DisplayNames(navigator.languages, { type: "language" }).of(code.replaceAll("_", "-"))} (${code})`;
+    return `${new Intl.DisplayNames(navigator.languages, { type: "language" }).of(languageTag(code))} (${code})`;
   } catch {
     return code;
   }

@@ -20,6 +20,15 @@ export function make<K extends keyof HTMLElementTagNameMap>(
 export const said = (text: string, className: string): HTMLParagraphElement =>
   make("p", { className, dir: "auto", textContent: text || "(no words)" });
 
+/** A model's code of a language, as deu_Latn or en_XX, in the form that browsers know; empty where it has none. */
+export function languageTag(code: string | null): string {
+  try {
+    return code ? (Intl.getCanonicalLocales(code.replace(/_XX$/, "").replaceAll("_", "-"))[0] ?? "") : "";
+  } catch {
+    return "";
+  }
+}
+
 /** `name` says to screen readers what `text` alone doesn't. */
 export function button(text: string, act: () => void, name = text): HTMLButtonElement {
   const made = make("button", { type: "button", className: "quiet", textContent: text, onclick: act });

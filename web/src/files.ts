@@ -21,8 +21,15 @@ export async function takeFiles(files: Iterable<File>, service: Service): Promis
     const choice = isFree() ? chosen() : null;
     if (!choice) return;
     hideTrouble();
-    if ((await isPose(file)) || file.name.endsWith(".pose")) await takePose(file, choice, service);
-    else await takeVideo(file, choice, service);
+    try {
+      if ((await isPose(file)) || file.name.endsWith(".pose")) await takePose(file, choice, service);
+      else if (file.type && !file.type.startsWith("video/"))
+        showTrouble(`${file.name} is neither a .pose file nor a video. Choose one of these.`);
+      else await takeVideo(file, choice, service);
+    } catch (fault) {
+      if (!(fault instanceof DOMException)) throw fault; // folders, and files that went away meanwhile
+      showTrouble(`${file.name} can't be read. Choose a .pose file or a video; of a folder, its files.`);
+    }
   }
 }
 

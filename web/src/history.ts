@@ -19,7 +19,10 @@ const list = find("history");
 const none = find("no-history");
 const saveAll = find("save-all");
 const clear = find("clear");
+const MOST_BYTES = 256 * 2 ** 20; // of skeletons: a quarter of an hour at 30 pictures per second
+
 let entries: Entry[] = [];
+const buttonsOf = new WeakMap<Entry, HTMLElement>();
 let replay: (clip: Clip) => void = () => {};
 
 /** What the buttons that replay do. */
@@ -37,9 +40,23 @@ export function addEntry(entry: Entry): void {
     update();
     (next?.querySelector("button") ?? find("file")).focus(); // or the keyboard's place is lost
   };
-  item.append(make("div", { className: "buttons" }, ...entryButtons(entry), button("Remove", drop, `Remove “${short(entry)}”`)));
+  const kept = make("span", { className: "buttons" }, ...entryButtons(entry));
+  buttonsOf.set(entry, kept);
+  item.append(make("div", { className: "buttons" }, kept, button("Remove", drop, `Remove “${short(entry)}”`)));
   list.prepend(item);
+  letOldestGo();
   update();
+}
+
+/** A phone's memory is small: beyond a bound, the oldest entries keep their text alone. */
+function letOldestGo(): void {
+  let left = MOST_BYTES;
+  for (const entry of entries) {
+    left -= entry.clip ? entry.clip.frames.length * entry.clip.frames[0].byteLength : 0;
+    if (left >= 0 || !entry.clip || entry === entries[0]) continue;
+    entry.clip = null;
+    buttonsOf.get(entry)?.replaceChildren("Too old to replay", ...entryButtons(entry));
+  }
 }
 
 /** Buttons that replay or download a translation. */

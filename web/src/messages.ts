@@ -53,6 +53,7 @@ export function isFree(): boolean {
 /** The promise, unless the work is cancelled first. */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
+    signal.throwIfAborted(); // what was before doesn't tell again
     signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
     promise.then(resolve, reject);
   });

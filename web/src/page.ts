@@ -30,11 +30,11 @@ listenToHistory((clip) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (event.ctrlKey || event.altKey || event.metaKey) return;
   const isTaken = event.target instanceof Element && event.target.closest("a, button, input, select");
   if (event.key === " " && isCameraOn() && !isTaken) {
-    event.preventDefault();
-    toggleRecording(service);
+    event.preventDefault(); // also while it is held: it would scroll
+    if (!event.repeat) toggleRecording(service);
   } else if (event.key === "Escape") {
     if (isRecording()) dropRecording();
     else stopWorking();

@@ -109,6 +109,7 @@ class Reader {
 
   floats(count: number): Float32Array {
     this.at += count * 4;
+    if (this.at > this.buffer.byteLength) throw new RangeError("the header promises more"); // slice() would give less
     return new Float32Array(this.buffer.slice(this.at - count * 4, this.at));
   }
 }

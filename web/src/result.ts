@@ -1,6 +1,6 @@
 /** The translation at the right: as it grows, and when it is there. */
 
-import { find, make } from "./element.ts";
+import { find, languageTag, make } from "./element.ts";
 import { entryButtons, type Entry } from "./history.ts";
 
 const partial = find("partial");
@@ -14,7 +14,9 @@ const buttons = find("result-buttons");
 /** What is understood so far; it may change until the end, so screen readers hear only the end. */
 export function showPartial(words: string): void {
   partial.textContent = words ? `${words} …` : "";
+  const isNew = partial.hidden && words;
   partial.hidden = !words;
+  if (isNew) partial.scrollIntoView({ block: "nearest" }); // on a phone it stands below the camera
 }
 
 /** Make room for the next translation. */
@@ -28,10 +30,12 @@ export function clearResult(message: string): void {
 }
 
 export function showResult(entry: Entry): void {
-  const { translation, language } = entry;
+  const { translation } = entry;
+  const lang = languageTag(entry.language);
   clearResult(translation.text ? "" : "The model found no words in this clip.");
-  text.lang = language ?? "";
+  text.lang = lang;
   text.textContent = translation.text;
+  text.scrollIntoView({ block: "nearest" });
   warnings.replaceChildren(...translation.warnings.map((warning) => make("p", { textContent: warning })));
   buttons.replaceChildren(...entryButtons(entry));
   buttons.hidden = false;
@@ -41,7 +45,7 @@ export function showResult(entry: Entry): void {
       make(
         "li",
         {},
-        make("span", { dir: "auto", lang: language ?? "", textContent: hypothesis.text }),
+        make("span", { dir: "auto", lang, textContent: hypothesis.text }),
         make("span", { className: "score", textContent: hypothesis.score.toFixed(2), title: "Log probability per token: the nearer to 0, the surer" }),
       ),
     ),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 __all__ = ["WEB", "WebFiles"]
 
@@ -28,6 +30,7 @@ TYPES = {
     ".webmanifest": "application/manifest+json",
     ".woff2": "font/woff2",
 }
+METHODS = ("GET", "HEAD")
 OTHER = "application/octet-stream"  # models: .task, .tflite, .binarypb, .data
 HASHED = "public, max-age=31536000, immutable"  # their names change with their contents
 WEEK = "public, max-age=604800"
@@ -49,8 +52,18 @@ class WebFiles(StaticFiles):
         super().__init__(directory=folder, check_dir=False)
         self._folder = folder
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; there are no WebSockets here."""
+        if scope["type"] == "websocket":
+            await WebSocketClose()(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """Answer GET and HEAD; what is not there is a 404."""
+        """Answer GET and HEAD; what is not there is a 404, whatever is to be done with it."""
+        if scope["method"] not in METHODS:
+            await self.get_response(path, {**scope, "method": "HEAD"})
+            raise HTTPException(405, headers={"Allow": ", ".join(METHODS)})
         if path != ".":
             return await super().get_response(path, scope)
         if (self._folder / "index.html").is_file():

@@ -1,0 +1,210 @@
+"""What goes wrong while somebody uses the page: files, the network, other tabs, long use; in a real browser."""
+
+from __future__ import annotations
+
+import struct
+from urllib.parse import urlsplit
+
+import pytest
+
+from browser import CHROMIUM, Browser
+from conftest import make_pose
+from page_browser import SOFTWARE_GL, Page, write_y4m
+from page_service import KEYPOINTS, Fake, Running, make_app
+from signseq.poses.sequence import write_pose
+from signseq.serving.pages import WEB
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+    pytest.mark.skipif(
+        not (WEB / "index.html").is_file(), reason="`make page` hasn't built the page"
+    ),
+]
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    write_y4m(folder / "camera.y4m")
+    fake = Fake()
+    running = Running(make_app(fake))
+    fake.address = running.address
+    video = f"--use-file-for-fake-video-capture={folder / 'camera.y4m'}"
+    browser = Browser(folder / "profile", *SOFTWARE_GL, *CAMERA, video)
+    (folder / "downloads").mkdir()
+    yield Page(browser, fake, folder / "downloads")
+    browser.close()
+    running.stop()
+
+
+@pytest.fixture
+def page(opened):
+    opened.reset()
+    return opened
+
+
+@pytest.fixture
+def pose_path(tmp_path):
+    path = tmp_path / "sentence.pose"
+    write_pose(path, make_pose(frames=40, keypoints=KEYPOINTS), size=(640, 480))
+    return path
+
+
+# ----------------------------------------------------------------------------------------- files
+
+
+def test_what_is_neither_pose_nor_video_is_refused_and_stays_here(page, tmp_path):
+    path = tmp_path / "letter.txt"
+    path.write_text("dear all")
+    page.open()
+    page.drop(path)
+
+    page.wait_for_text("trouble-text", "letter.txt is neither a .pose file nor a video")
+    assert "Send the video" not in page.text("trouble-buttons")
+    assert page.fake.posted == []
+
+
+def test_a_folder_is_refused(page, tmp_path):
+    (tmp_path / "poses").mkdir()
+    page.open()
+    page.drop(tmp_path / "poses")
+
+    page.wait_for_text("trouble-text", "poses can't be read")
+    assert page.browser.errors == []
+
+
+@pytest.mark.parametrize("frames", [0, 200_000])
+def test_a_pose_file_whose_header_lies_is_left_to_the_service(page, pose_path, frames):
+    content = bytearray(pose_path.read_bytes())
+    at = content.index(struct.pack("<IH", 40, 1))
+    content[at : at + 4] = struct.pack("<I", frames)
+    pose_path.write_bytes(content)
+    page.fake.refusals = [(422, {}, "This file's header is wrong.")]
+    page.open()
+    page.drop(pose_path)
+
+    page.wait_for_text("trouble-text", "This file's header is wrong.")
+    assert page.browser.run("document.getElementById('stage').dataset.shows") == "nothing"
+
+
+# --------------------------------------------------------------------------------------- network
+
+
+def test_a_service_that_goes_away_in_the_middle_gets_the_clip_when_it_is_back(tmp_path):
+    fake = Fake()
+    running = Running(make_app(fake))
+    fake.address = running.address
+    write_y4m(tmp_path / "camera.y4m")
+    video = f"--use-file-for-fake-video-capture={tmp_path / 'camera.y4m'}"
+    browser = Browser(tmp_path / "profile", *SOFTWARE_GL, *CAMERA, video)
+    page = Page(browser, fake, tmp_path)
+    page.open()
+    page.start_camera()
+    browser.press(" ")
+    page.wait_for_text("partial", "woman")
+    running.stop()
+    browser.press(" ")
+    page.wait_for_text("trouble-text", "The service doesn't answer")
+    again = Running(make_app(fake), port=urlsplit(running.address).port)
+    page.click_button("Try again")
+
+    page.wait_for_text("text", fake.text)
+    assert len(fake.posted) == 1
+    browser.close()
+    again.stop()
+
+
+def test_a_recording_waits_for_a_busy_service(page):
+    page.fake.socket_works = False
+    page.fake.refusals = [(503, {"Retry-After": "1"}, "The queue is full.")]
+    page.open()
+    page.start_camera()
+    page.browser.press(" ")
+    page.wait_for_text("mark", "1 s")
+    page.browser.press(" ")
+
+    page.wait_for_text("working-text", "The service is busy. Trying again in 1 s")
+    page.wait_for_text("text", page.fake.text)
+    assert "camera" in page.text("history")
+
+
+# ------------------------------------------------------------------------------------------ use
+
+
+def test_a_camera_that_is_cancelled_while_it_is_asked_for_stays_off(page):
+    page.before(
+        "const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);"
+        " navigator.mediaDevices.getUserMedia = async (wish) => {"
+        " await new Promise((go) => { window.allow = go; }); return ask(wish); };"
+    )
+    page.open()
+    page.click("camera")
+    page.wait_for_text("working-text", "Starting the camera")
+    page.browser.press("Escape")
+    page.browser.run("allow()")
+
+    page.browser.wait_for("document.getElementById('working').hidden")
+    assert page.text("camera") == "Start camera"
+    assert page.browser.run("document.getElementById('video').srcObject === null")
+
+
+def test_a_space_bar_that_is_held_neither_records_twice_nor_scrolls(page):
+    page.open()
+    page.start_camera()
+    page.browser.run("document.body.style.minHeight = '300vh'; document.activeElement.blur()")
+    key = {"key": " ", "code": "Space", "windowsVirtualKeyCode": 32, "text": " "}
+    for number in range(4):
+        page.browser.send("Input.dispatchKeyEvent", type="keyDown", autoRepeat=number > 0, **key)
+    page.wait_for_text("partial", "woman")
+
+    assert page.browser.run("scrollY") == 0
+    assert page.text("record-text") == "Stop and translate"
+
+
+@pytest.mark.parametrize("name", ["key", "model", "position", "clear"])
+def test_the_space_bar_belongs_to_the_field_that_has_the_keyboard(page, name):
+    page.open()
+    page.start_camera()
+    page.browser.run(
+        "document.getElementById('key-form').hidden = document.getElementById('replay').hidden ="
+        f" document.getElementById('clear').hidden = false; document.getElementById({name!r}).focus()"
+    )
+    page.browser.press(" ")
+
+    assert page.text("record-text") == "Record"
+
+
+@pytest.mark.parametrize(
+    ("code", "tag"), [("deu_Latn", "de-Latn"), ("en_XX", "en"), ("pt_BR", "pt-BR"), ("sw", "sw")]
+)
+def test_a_text_says_its_language_as_browsers_know_it(page, pose_path, code, tag):
+    page.fake.languages = (code,)
+    page.open()
+    page.choose(pose_path)
+    page.wait_for_text("text", page.fake.text)
+
+    assert page.browser.run("document.getElementById('text').lang") == tag
+
+
+def test_a_long_history_lets_the_oldest_skeletons_go_but_no_text(page, tmp_path):
+    path = tmp_path / "long.pose"
+    frames = 30 * 2**20 // (16 * len(KEYPOINTS))  # 30 MiB in the page
+    write_pose(path, make_pose(frames=frames, keypoints=KEYPOINTS), size=(640, 480))
+    page.open()
+    for _ in range(10):
+        before = page.browser.run("document.getElementById('history').children.length")
+        page.choose(path)
+        page.browser.wait_for(f"document.getElementById('history').children.length > {before}")
+    page.browser.wait_for("document.getElementById('working').hidden")
+
+    shown = page.browser.run(
+        "[...document.querySelectorAll('#history > li')].map((i) => i.innerText)"
+    )
+    assert len(shown) == 10
+    assert "Replay" in shown[0]
+    assert "Replay" in shown[7]
+    assert "Too old to replay" in shown[8]
+    assert "Save text" in shown[-1]
+    assert page.browser.run("document.documentElement.scrollWidth <= innerWidth")

@@ -65,8 +65,20 @@ class Bare:
         self.batches = [
             {name: tensor.to(self.device) for name, tensor in batch.items()} for batch in batches
         ]
-        self.rate, self.norm = config.training.learning_rate, config.training.max_grad_norm
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=self.rate, fused=True)
+        self.norm = config.training.max_grad_norm
+        weights = list(self.model.parameters())
+        groups = [  # as in training
+            {"params": [each for each in weights if each.ndim > 1]},
+            {"params": [each for each in weights if each.ndim == 1], "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=config.training.learning_rate, fused=True)
+        self._meet_shapes()
+
+    def _meet_shapes(self) -> None:
+        """oneDNN makes a kernel when it first meets a shape: else the loop, which is first, makes them for both."""
+        for batch in self.batches:
+            self.model(**batch).loss.backward()
+        self.optimizer.zero_grad()
 
     def step(self, number: int) -> None:
         self.model(**self.batches[number]).loss.backward()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
+from accelerate.utils import DistributedType
 from torch import Tensor, nn
 from transformers import Seq2SeqTrainer
 
@@ -43,6 +44,13 @@ class FastTrainer(Seq2SeqTrainer):
         by_parameter = {id(parameter): rates[name] for name, parameter in named}
         optimizer.param_groups[:] = split_groups(optimizer.param_groups, by_parameter)
         return optimizer
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        """As the Trainer's; where there is nothing to bring together, not by way of accelerate's search for it."""
+        is_alone = self.accelerator.distributed_type == DistributedType.NO
+        if not is_alone or self.accelerator.scaler is not None:
+            return cast(Any, super())._clip_grad_norm(model)
+        return nn.utils.clip_grad_norm_(model.parameters(), self.args.max_grad_norm)
 
     def compute_loss(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         """In training alone, which is why scoring and saving meet the model uncompiled."""

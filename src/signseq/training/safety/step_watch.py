@@ -78,6 +78,10 @@ class StepWatch:
             grad_norm: Of all processes' gradients; None where it may be infinite, as with float16.
             stop: Whether this process was told to stop.
         """
+        if not self.delayed and not dist.is_initialized():
+            norms = [] if grad_norm is None else [float(grad_norm)]
+            own = tuple(float(loss) for loss in losses)
+            return Outcome(step, not all(map(math.isfinite, (*own, *norms))), stop, own)
         found = torch.stack([loss.float() for loss in losses])
         diverged = ~found.isfinite().all()
         if grad_norm is not None:

@@ -6,6 +6,7 @@ import json
 import socket
 import struct
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +24,6 @@ from signseq.serving.middleware import CONTENT_POLICY
 from signseq.serving.pages import WEB
 
 KEYPOINTS = get_keypoint_set("upper_body_hands_face").keypoints
-SIMD = b"253,15,26,11"  # of the module by which MediaPipe finds out whether there is SIMD
 WORDS = "The woman reads a book .".split()
 
 # In place of MediaPipe's program: somebody who waves, at any rate and on any machine. The points are
@@ -66,7 +66,7 @@ class Fake:
     Attributes:
         text: What every clip means.
         body, hands: Whether the stand-in for MediaPipe sees them.
-        real_mediapipe: Whether MediaPipe itself runs; `simd` whether it finds SIMD.
+        real_mediapipe: Whether MediaPipe itself runs.
         refusals: Answers that come before the first good one: (status, headers, message).
         socket_works: Whether the WebSocket answers; else it closes.
         posted: The bodies of POST /v1/translate, and their queries.
@@ -83,7 +83,6 @@ class Fake:
     body: bool = True
     hands: bool = True
     real_mediapipe: bool = False
-    simd: bool = True
     refusals: list[tuple[int, dict[str, str], str]] = field(default_factory=list)
     socket_works: bool = True
     away: bool = False
@@ -202,9 +201,6 @@ def make_app(fake: Fake) -> Any:
     async def stand_in(request: Request) -> Response:
         if fake.real_mediapipe:
             script = (WEB / "mediapipe/holistic.js").read_bytes()
-            if not fake.simd:  # an instruction that no browser knows
-                assert SIMD in script
-                script = script.replace(SIMD, b"253,255,26,11")
             return Response(script, media_type="text/javascript")
         given = {"body": json.dumps(fake.body), "hands": json.dumps(fake.hands)}
         return Response(STAND_IN % given, media_type="text/javascript")
@@ -247,6 +243,8 @@ class Running:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
         self._thread.start()
+        while not self._server.started:
+            time.sleep(0.01)
 
     def stop(self) -> None:
         self._server.should_exit = True

@@ -119,6 +119,9 @@ def test_a_video_that_the_browser_cannot_play_is_sent_only_if_somebody_says_so(p
     page.open()
     page.drop(path)
     page.wait_for_text("trouble-text", "can't play old.avi")
+    assert "the video itself leaves this machine" in page.text("trouble-text")
+    edges = "[...document.querySelectorAll('#trouble-buttons button')].map((b) => b.getBoundingClientRect())"
+    assert page.browser.run(f"(([a, b]) => b.left - a.right)({edges})") > 5
     assert page.fake.posted == []
 
     page.click_button("Send the video")

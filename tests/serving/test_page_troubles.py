@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from urllib.parse import urlsplit
 
+import av
+import numpy as np
 import pytest
 
 from browser import CHROMIUM, Browser
@@ -89,6 +91,46 @@ def test_a_pose_file_whose_header_lies_is_left_to_the_service(page, pose_path, f
     assert page.browser.run("document.getElementById('stage').dataset.shows") == "nothing"
 
 
+@pytest.fixture
+def video_path(tmp_path):
+    """Three seconds of noise, which compresses badly: its middle is pictures."""
+    path, rng = tmp_path / "signer.mp4", np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=20)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        stream.gop_size = 12
+        for _ in range(60):
+            picture = rng.integers(0, 255, (240, 320, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        container.mux(stream.encode())
+    return path
+
+
+def test_a_video_that_is_damaged_in_the_middle_says_where(page, video_path):
+    content = bytearray(video_path.read_bytes())
+    content[len(content) // 2 : len(content) * 3 // 4] = bytes(len(content) // 4)
+    video_path.write_bytes(content)
+    page.open()
+    page.drop(video_path)
+
+    page.wait_for_text("trouble-text", "The video is damaged 1.")
+    assert page.text("working-text") == ""
+    assert page.fake.posted == []
+
+
+@pytest.mark.parametrize("event", ["onloadeddata", "onseeked"])
+def test_a_video_that_the_browser_is_stuck_with_can_be_cancelled(page, video_path, event):
+    page.before(f"Object.defineProperty(HTMLMediaElement.prototype, {event!r}, {{ set() {{}} }});")
+    page.open()
+    page.drop(video_path)
+    page.wait_for_text("working-text", "Opening signer.mp4")
+    page.browser.wait_for("video.readyState > 0 && video.paused")
+    page.browser.press("Escape")
+
+    page.browser.wait_for("document.getElementById('working').hidden")
+    assert page.text("trouble-text") == ""
+
+
 # --------------------------------------------------------------------------------------- network
 
 
@@ -128,6 +170,20 @@ def test_a_recording_waits_for_a_busy_service(page):
     page.wait_for_text("working-text", "The service is busy. Trying again in 1 s")
     page.wait_for_text("text", page.fake.text)
     assert "camera" in page.text("history")
+
+
+def test_a_clip_that_was_refused_for_want_of_a_key_is_sent_with_the_key(page, pose_path):
+    page.open()
+    page.fake.key = "secret"
+    page.choose(pose_path)
+    for key in ("wrong", "secret"):
+        page.wait_for_text("trouble-text", "This key isn't known")
+        page.click_button("Dismiss")
+        page.browser.run(f"document.getElementById('key').value = {key!r}")
+        page.click_button("Use it")
+
+    page.wait_for_text("text", page.fake.text)
+    assert [body for body, _ in page.fake.posted] == [pose_path.read_bytes()]
 
 
 # ------------------------------------------------------------------------------------------ use
@@ -186,6 +242,24 @@ def test_a_text_says_its_language_as_browsers_know_it(page, pose_path, code, tag
     page.wait_for_text("text", page.fake.text)
 
     assert page.browser.run("document.getElementById('text').lang") == tag
+
+
+def test_many_languages_are_listed_by_name(page):
+    page.fake.languages = (
+        "zul_Latn",
+        "deu_Latn",
+        *(f"q{n:02}_Latn" for n in range(99)),
+        "fra_Latn",
+    )
+    page.open()
+    shown = page.browser.run(
+        "[...document.querySelectorAll('#language option')].map((o) => o.text)"
+    )
+    known = [text.split()[0] for text in shown if not text.startswith("q")]
+
+    assert len(shown) == 102
+    assert known == ["French", "German", "Zulu"]
+    assert page.browser.run("document.getElementById('language').value") == "zul_Latn"
 
 
 def test_a_long_history_lets_the_oldest_skeletons_go_but_no_text(page, tmp_path):

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import base64
 import shutil
+import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+import httpx
 import pytest
 import torch
 
@@ -12,6 +17,7 @@ from browser import CHROMIUM, Browser
 from conftest import sign_pose
 from page_browser import SOFTWARE_GL, Page, write_y4m
 from page_service import STAND_IN, Fake, Running
+from servers import Stuck, pose_bytes
 from signseq.config import ModelConfig
 from signseq.model.building import build_model, build_text_side
 from signseq.model.text_models import load_text_model
@@ -34,11 +40,17 @@ CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
 
 
 @pytest.fixture(scope="module")
-def app(trained, tmp_path_factory):
-    """A model that has learned a corpus, and a multilingual one that has learned nothing."""
+def web(tmp_path_factory):
+    """The page, with a stand-in for MediaPipe."""
     web = tmp_path_factory.mktemp("page") / "web"
     shutil.copytree(WEB, web, ignore=shutil.ignore_patterns("*.wasm", "*.data", "*.tflite"))
     (web / "mediapipe/holistic.js").write_text(STAND_IN % {"body": "true", "hands": "true"})
+    return web
+
+
+@pytest.fixture(scope="module")
+def app(trained, web):
+    """A model that has learned a corpus, and a multilingual one that has learned nothing."""
     tiny = Translator.from_pretrained(trained)
     models = {"tiny": tiny, "many": multilingual(like=tiny)}
     return create_app(ServeSettings(max_wait_ms=50), models, demos=frozenset({"tiny"}), web=web)
@@ -133,7 +145,7 @@ def test_a_multilingual_model_among_several_writes_the_language_chosen(page, tmp
     assert page.text("language-label") == ""
     page.browser.run("model.value = 'many'; model.dispatchEvent(new Event('change'))")
     shown = page.browser.run("[...language.options].map((o) => o.textContent)")
-    assert shown == ["German (Germany) (de_DE)", "English (en_XX)"]
+    assert shown == ["English (en_XX)", "German (Germany) (de_DE)"]
     assert page.browser.run("language.value") == "en_XX"
     page.browser.run("language.value = 'de_DE'")
     page.choose(tmp_path / "clip.pose")
@@ -142,3 +154,45 @@ def test_a_multilingual_model_among_several_writes_the_language_chosen(page, tmp
     assert "many to de_DE" in page.text("history")
     assert page.text("demo") == ""
     assert page.browser.errors == []
+
+
+def test_a_pose_without_frames_is_explained_in_the_services_words(page, tmp_path):
+    path = tmp_path / "empty.pose"
+    write_pose(path, sign_pose("water"), size=(500, 500))
+    content = path.read_bytes()
+    at = content.index(struct.pack("<IH", len(sign_pose("water")), 1))
+    path.write_bytes(content[:at] + struct.pack("<IH", 0, 1))
+    page.open()
+    page.drop(path)
+
+    page.wait_for_text("trouble-text", "no frames")
+    assert page.browser.run("document.querySelectorAll('#trouble-buttons button').length") == 1
+
+
+def test_a_clip_that_the_full_server_refuses_is_sent_again_until_it_is_translated(
+    page, trained, web, tmp_path
+):
+    stuck = Stuck(Translator.from_pretrained(trained))
+    app = create_app(ServeSettings(max_wait_ms=0, queue_size=1), {"tiny": stuck}, web=web)
+    running = Running(app)
+    page = Page(page.browser, Fake(address=running.address), page.downloads)
+    page.open()
+    page.start_camera()
+    with ThreadPoolExecutor(2) as others:
+        post = partial(httpx.post, f"{running.address}v1/translate", content=pose_bytes("water"))
+        others.submit(post)
+        stuck.begun.wait(10)
+        others.submit(post)
+        while not len(app.state.service.models["tiny"].queue):
+            time.sleep(0.01)
+        page.browser.press(" ")
+        page.wait_for_text("mark", "1 s")
+        page.browser.press(" ")
+        page.wait_for_text("working-text", "The service is busy. Trying again in")
+        stuck.going.set()
+
+        page.wait_for_text("text", "done")
+    refused = 'method="POST",route="/v1/translate",status="503"} 1.0'
+    assert refused in httpx.get(f"{running.address}metrics").text
+    assert page.text("trouble-text") == ""
+    running.stop()

@@ -246,6 +246,22 @@ def test_a_client_that_sends_many_clips_does_not_keep_others_waiting():
     assert order[4:] == ["m2", "m3", "m4", "m5", "m6", "m7"]
 
 
+def test_clients_that_ask_again_at_once_do_not_keep_a_second_clip_waiting():
+    async def work(queue):
+        second = submitted(queue, ["m0", "m1"], client="two")[1]
+
+        async def ask_on(client):
+            turns = 0
+            while not second.done() and turns < 50:
+                await submit(queue, client, client=client)
+                turns += 1
+            return turns
+
+        return await asyncio.gather(*(ask_on(client) for client in ("a", "b", "c")))
+
+    assert max(run(Recorder(), work, batch_size=1)) <= 3
+
+
 def test_who_has_most_clips_in_a_full_queue_makes_room_for_others():
     model = Recorder(is_held=True)
 

@@ -9,6 +9,7 @@ from signseq.serving.settings import ServeSettings
     ("settings", "message"),
     [
         ({"port": 70_000}, "--port must be between 0 and 65535, not 70000"),
+        ({"max_beams": 101}, "--max-beams must be between 1 and 100, not 101"),
         ({"batch_size": 0}, "--batch-size must be between 1"),
         ({"max_wait_ms": -1}, "--max-wait-ms"),
         ({"max_seconds": 0}, "--max-seconds must be above 0"),

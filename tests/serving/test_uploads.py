@@ -231,6 +231,11 @@ def test_a_header_that_says_absurd_things_is_refused(body: bytes) -> None:
     assert reason(body) == (400, "damaged_pose")
 
 
+def test_json_of_too_many_frames_is_refused_before_they_are_parsed() -> None:
+    body = b'{"fps": 25, "keypoints": ["A.B"], "frames": [' + b"[[no JSON]]," * 20_000 + b"[[]]]}"
+    assert reason(body) == (413, "too_long")
+
+
 def test_a_file_of_endless_frames_without_people_is_too_long() -> None:
     assert reason(_header() + _body(frames=2**32 - 1, people=0)) == (413, "too_long")
 
@@ -275,7 +280,7 @@ def test_json_that_is_no_clip_is_refused(body: bytes) -> None:
 
 
 def test_small_json_that_would_grow_in_memory_is_refused_before() -> None:
-    body = b'{"frames": [' + b"[]," * 2_000_000 + b"[]]}"
+    body = b'{"frames": [' + (b"[" + b"[]," * 100 + b"[]],") * 19_000 + b"[]]}"
     tracemalloc.start()
     assert reason(body) == (400, "damaged_landmarks")
     _, peak = tracemalloc.get_traced_memory()

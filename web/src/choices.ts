@@ -13,6 +13,7 @@ const keyField = find<HTMLInputElement>("key");
 const RETRY_SECONDS = 5;
 
 let offered: ModelList | null = null;
+let whenAllowed: (() => void) | null = null;
 
 export const limits = (): ModelList["limits"] | null => offered?.limits ?? null;
 
@@ -43,6 +44,9 @@ export async function loadChoices(service: Service): Promise<void> {
   find("version").textContent = `signseq ${offered.version}.`;
   form.hidden = false;
   describe();
+  const act = whenAllowed;
+  whenAllowed = null;
+  act?.();
 }
 
 function retryLater(service: Service, fault: ServiceError): void {
@@ -55,8 +59,9 @@ function retryLater(service: Service, fault: ServiceError): void {
   showTrouble(`${fault.message} The page tries again in ${seconds} s.`, { text: "Try now", act });
 }
 
-/** Show the field for the key; `message` says why the last one wouldn't do. */
-export function askForKey(message: string): void {
+/** Show the field for the key; `message` says why the last one wouldn't do, `act` is done once one does. */
+export function askForKey(message: string, act = whenAllowed): void {
+  whenAllowed = act;
   if (message) showTrouble(message);
   keyForm.hidden = false;
   keyField.focus();
@@ -71,7 +76,8 @@ function describe(): void {
     "This model is a demo: it was trained on a small composed corpus, to show how things work. " +
     "Don't expect it to understand real signing.";
   find("language-label").hidden = model.languages.length === 0;
-  languageChoice.replaceChildren(...model.languages.map((code) => make("option", { value: code, textContent: languageName(code) })));
+  const languages = model.languages.map((code) => make("option", { value: code, textContent: languageName(code) }));
+  languageChoice.replaceChildren(...languages.sort((a, b) => a.text.localeCompare(b.text)));
   languageChoice.value = model.language ?? model.languages[0] ?? "";
 }
 

@@ -52,7 +52,7 @@ async function takeVideo(file: File, choice: Choice, service: Service): Promise<
   try {
     await work(`Opening ${file.name}`, async (signal) => {
       closeReplay();
-      await openVideo(video, file);
+      await abortable(openVideo(video, file), signal);
       const longest = choice.model.max_seconds;
       if (video.duration > longest)
         throw new VideoError(`${file.name} lasts ${video.duration.toFixed(0)} s; the model takes up to ${longest}. Cut it into sentences.`);
@@ -66,7 +66,7 @@ async function takeVideo(file: File, choice: Choice, service: Service): Promise<
   } catch (fault) {
     const send = () => void translate(service, { choice, clip: null, file, source: file.name });
     if (fault instanceof VideoError && !video.videoWidth && limits()?.video)
-      showTrouble(`${fault.message} The service may be able to, if you send the video to it.`, { text: "Send the video", act: send });
+      showTrouble(`${fault.message} The service may be able to, but then the video itself leaves this machine.`, { text: "Send the video", act: send });
     else showTrouble(explain(fault));
   }
   closeVideo(video);

@@ -36,14 +36,14 @@ export async function translate(service: Service, request: Request): Promise<voi
     });
   } catch (fault) {
     if (!(fault instanceof ServiceError)) throw fault;
-    if (fault.status === 401) askForKey(fault.message);
-    showTrouble(fault.message, ...(isWorthTrying(fault) ? [again] : []));
+    if (fault.status === 401) askForKey(fault.message, again.act);
+    else showTrouble(fault.message, ...(isWorthTrying(fault) ? [again] : []));
   } finally {
     endStatus();
   }
 }
 
-const isWorthTrying = ({ status }: ServiceError) => status === 0 || status === 401 || status === 408 || status === 429 || status >= 500;
+const isWorthTrying = ({ status }: ServiceError) => status === 0 || status === 408 || status === 429 || status >= 500;
 
 async function ask(service: Service, { live, file, clip, choice }: Request, signal: AbortSignal): Promise<Translation> {
   if (live) {

@@ -3,6 +3,7 @@
 import { type Clip } from "./clip.ts";
 import { nextPicture } from "./camera.ts";
 import type { Landmarker } from "./landmarks.ts";
+import { abortable } from "./messages.ts";
 import { KEYPOINTS, skeletonEdges } from "./points.ts";
 
 const STEP = 1000 / 30; // MediaPipe's Python package lets this time pass between pictures, whatever their rate
@@ -42,13 +43,12 @@ export async function landmarksOfVideo(
   tell: (progress: Progress) => void,
   signal: AbortSignal,
 ): Promise<Clip> {
-  const fps = await measureRate(video);
+  const fps = await measureRate(video, signal);
   const total = Math.max(1, Math.round(video.duration * fps));
   const frames: Float32Array[] = [];
   landmarker.reset();
   for (let i = 0; i < total; i++) {
-    signal.throwIfAborted();
-    await seek(video, Math.min((i + 0.5) / fps, video.duration));
+    await abortable(seek(video, Math.min((i + 0.5) / fps, video.duration)), signal);
     const values = await landmarker.find(await createImageBitmap(video), STEP);
     frames.push(values);
     tell({ done: i + 1, total, values });
@@ -59,20 +59,23 @@ export async function landmarksOfVideo(
 }
 
 function seek(video: HTMLVideoElement, seconds: number): Promise<void> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
+    const fail = () => reject(new VideoError(`The video is damaged ${video.currentTime.toFixed(1)} s after its start. Cut it there, or choose another file.`));
+    if (video.error) fail(); // it says so once, and never moves again
+    video.onerror = fail;
     video.onseeked = () => resolve();
     video.currentTime = seconds;
   });
 }
 
 /** Pictures per second, from the first of them: browsers don't tell. */
-async function measureRate(video: HTMLVideoElement): Promise<number> {
+async function measureRate(video: HTMLVideoElement, signal: AbortSignal): Promise<number> {
   const times = new Set<number>();
   video.muted = true;
   video.playbackRate = 0.5; // so that a slow machine doesn't skip some
-  await video.play();
-  for (let tries = 0; times.size < SAMPLES && tries < 2 * SAMPLES && !video.ended; tries++) {
-    await Promise.race([nextPictureTime(video).then((time) => times.add(time)), nextPicture(video)]);
+  await abortable(video.play(), signal);
+  for (let tries = 0; times.size < SAMPLES && tries < 2 * SAMPLES && !video.ended && !video.error; tries++) {
+    await abortable(Promise.race([nextPictureTime(video).then((time) => times.add(time)), nextPicture(video)]), signal);
   }
   video.pause();
   const sorted = [...times].sort((a, b) => a - b);

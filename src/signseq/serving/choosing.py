@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-__all__ = ["Options", "choose", "choose_to_drop", "find_turn"]
+__all__ = ["Options", "Turns", "choose", "choose_to_drop"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Waiting(Protocol):
 
     @property
     def turn(self) -> int:
-        """When it is due: see `find_turn`."""
+        """When it is due: see `Turns`."""
 
 
 WaitingT = TypeVar("WaitingT", bound=Waiting)
@@ -91,16 +91,31 @@ def _nearest(lead: WaitingT, entries: Sequence[WaitingT], count: int) -> list[Wa
     return kept
 
 
-def find_turn(client: object, waiting: Sequence[Waiting], now: int) -> int:
-    """When a new clip is due: clients take turns, so that it is at once where its client has no other.
+class Turns:
+    """When clips are due: clients take turns, also those that ask again as soon as they are answered."""
 
-    Args:
-        client: Whose it is.
-        waiting: The others.
-        now: Whose turn it is at present.
-    """
-    own = [entry.turn + 1 for entry in waiting if client is not None and entry.client == client]
-    return max([now, *own])
+    def __init__(self) -> None:
+        self._now = 0
+        self._next: dict[object, int] = {}  # of clients that have had the present turn
+
+    def find(self, client: object, waiting: Sequence[Waiting]) -> int:
+        """When a new clip is due: behind its client's others, waiting and translated.
+
+        Args:
+            client: Whose it is.
+            waiting: The others.
+        """
+        if client is None:
+            return self._now
+        own = [entry.turn + 1 for entry in waiting if entry.client == client]
+        return max([self._now, self._next.get(client, 0), *own])
+
+    def count(self, batch: Sequence[Waiting]) -> None:
+        """Take note of what is translated now, the clip that leads first."""
+        self._now = max(self._now, batch[0].turn)
+        had = {entry.client: entry.turn + 1 for entry in batch if not entry.is_partial}
+        known = {**self._next, **had}
+        self._next = {client: turn for client, turn in known.items() if turn > self._now}
 
 
 def choose_to_drop(waiting: Sequence[WaitingT], client: object) -> WaitingT | None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from signseq.serving.choosing import Options, choose, choose_to_drop, find_turn
+from signseq.serving.choosing import Options, Turns, choose, choose_to_drop
 from signseq.serving.faults import (
     LONGEST_RETRY,
     QueueFullError,
@@ -91,7 +91,7 @@ class BatchQueue(Generic[ClipT, AnswerT]):
         self._batch_size, self._max_wait = batch_size, max_wait_ms / 1000
         self._queue_size = queue_size
         self._waiting: list[_Waiting[ClipT, AnswerT]] = []
-        self._announced, self._turn = 0, 0
+        self._announced, self._turns = 0, Turns()
         self._changed = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="signseq-model")
         self._worker: asyncio.Task[None] | None = None
@@ -176,7 +176,7 @@ class BatchQueue(Generic[ClipT, AnswerT]):
         future: asyncio.Future[tuple[AnswerT, float, float]] = (
             asyncio.get_running_loop().create_future()
         )
-        length, turn = self._length(clip), find_turn(client, self._waiting, self._turn)
+        length, turn = self._length(clip), self._turns.find(client, self._waiting)
         entry = _Waiting(clip, length, options, client, stream, is_partial, turn, future)
         insort(self._waiting, entry, key=lambda other: other.turn)
         self._changed.set()
@@ -215,7 +215,7 @@ class BatchQueue(Generic[ClipT, AnswerT]):
             for entry in batch:
                 self._waiting.remove(entry)
             if batch:
-                self._turn = max(self._turn, batch[0].turn)
+                self._turns.count(batch)
                 await self._answer(batch)
 
     async def _wait_for_company(self) -> None:

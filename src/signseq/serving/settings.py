@@ -7,12 +7,19 @@ from dataclasses import dataclass, field, fields
 from typing import Literal, get_args
 
 from signseq.errors import ConfigError
+from signseq.sections.scoring import MOST_BEAMS
 
 __all__ = ["LogFormat", "ServeSettings", "option_name"]
 
 LogFormat = Literal["json", "text"]
 MAY_BE_ZERO = ("port", "max_wait_ms", "rate", "grace", "drain")
-LARGEST = {"port": 65535, "batch_size": 1024, "max_upload_mb": 4096, "max_n_best": 100}
+LARGEST = {
+    "port": 65535,
+    "batch_size": 1024,
+    "max_upload_mb": 4096,
+    "max_n_best": MOST_BEAMS,
+    "max_beams": MOST_BEAMS,
+}
 
 
 def option_name(name: str) -> str:

@@ -17,6 +17,7 @@ from signseq.errors import MissingExtraError, PoseError
 from signseq.poses.estimation.video import starts_like_video
 from signseq.poses.sequence import PoseFile, PoseSequence
 from signseq.poses.sources.dot_pose import unpack
+from signseq.poses.sources.landmark_json import count_frames
 from signseq.poses.sources.landmarks import MAGIC, Landmarks, parse_compact, parse_json
 from signseq.serving.videos import UploadError, VideoLimits, read_video
 
@@ -133,7 +134,7 @@ def _check_size(frames: int, seconds: float, keypoints: int, limits: UploadLimit
         raise UploadError(
             413,
             "too_long",
-            f"{NAME} has {frames:,} frames; at most {limits.max_frames:,} are taken.",
+            f"{NAME} has more than the {limits.max_frames:,} frames that are taken. Cut it into sentences.",
         )
     if keypoints > limits.max_keypoints:
         raise UploadError(
@@ -165,6 +166,8 @@ def _read_pose(body: bytes | Path, limits: UploadLimits, *, is_packed: bool) -> 
 
 def _read_landmarks(content: bytes, limits: UploadLimits, *, is_json: bool) -> PoseSequence:
     try:
+        if is_json:  # a million tiny frames take many seconds
+            _check_size(count_frames(content, limits.max_frames, name=NAME), 0, 0, limits)
         found: Landmarks = (parse_json if is_json else parse_compact)(content, name=NAME)
         # Before the rate is made constant, which may repeat frames.
         _check_size(len(found), found.seconds, len(found.keypoints), limits)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from pydantic_core import from_json
 
 from signseq.errors import PoseError
 
-__all__ = ["LONGEST_HEADER", "describe", "parse_frames", "parse_header"]
+__all__ = ["LONGEST_HEADER", "count_frames", "describe", "parse_frames", "parse_header"]
 
 LONGEST_HEADER = 1 << 20  # bytes of all that isn't frames
 LONGEST_FRAME = 1 << 19  # bytes: 2,000 points, each number in full and on a line of its own
@@ -66,6 +67,15 @@ def parse_frames(content: bytes, *, name: str) -> Iterator[tuple[str, Any]]:
     for number, (frame, _) in enumerate(_split(content, name)):
         what = f"{name}: frame {number}"
         yield what, _parse(frame, what)
+
+
+def count_frames(content: bytes, most: int, *, name: str) -> int:
+    """How many frames a JSON object has, without parsing them; beyond `most` only that there are more.
+
+    Raises:
+        PoseError: If one is no list, or too long.
+    """
+    return sum(1 for _ in islice(_split(content, name), most + 1))
 
 
 def _cut_frames_out(content: bytes, name: str) -> bytes:

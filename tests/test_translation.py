@@ -38,6 +38,22 @@ def test_a_path_its_bytes_and_the_pose_give_the_same(translator, files):
     assert translator.translate(read_pose(files[0])) == wanted
 
 
+@pytest.mark.parametrize("several", [list, tuple, iter])
+def test_several_clips_are_sent_to_stream(translator, several):
+    with pytest.raises(PoseError, match="A clip can't be a ") as refused:
+        translator.translate(several([sign_pose("you"), sign_pose("we")]))
+    [found] = translator.stream([several(["a.pose"])], keep_errors=True)
+
+    assert "Several clips are for Translator.stream" in str(refused.value)
+    assert "Translator.stream" in found.error
+
+
+def test_one_clip_is_not_taken_for_its_letters(translator, files):
+    for one in (str(files[0]), files[0], files[0].read_bytes(), sign_pose("you")):
+        with pytest.raises(PoseError, match=r"Translator\.translate"):
+            list(translator.stream(one, keep_errors=True))
+
+
 @pytest.mark.parametrize("num_beams", [1, 3])
 def test_a_batch_and_one_by_one_agree(translator, files, num_beams):
     together = list(translator.stream(files, num_beams=num_beams, batch_size=12))
@@ -117,6 +133,16 @@ def test_a_greedy_score_is_the_mean_log_probability_of_the_tokens(translator, fi
                 batch["poses"][row : row + 1], batch["attention_mask"][row : row + 1], labels
             ).loss
         assert score == pytest.approx(-float(loss), abs=1e-4)
+
+
+def test_a_score_is_per_token_whatever_the_length_penalty(translator, files):
+    wanted = translator.translate(files[0], n_best=3).alternatives
+
+    for penalty in (2.0, 0.0):
+        found = translator.translate(files[0], n_best=3, length_penalty=penalty).alternatives
+        assert [text for text, _ in found] == [text for text, _ in wanted]
+        scores = [score for _, score in wanted]
+        assert [score for _, score in found] == pytest.approx(scores, abs=1e-4)
 
 
 def test_texts_without_scores_are_the_same(translator, files):

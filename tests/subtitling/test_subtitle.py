@@ -18,6 +18,7 @@ from signseq.errors import DataError, ModelError, PoseError
 from signseq.poses.estimation.estimator import ESTIMATORS
 from signseq.poses.segmentation import Segment, SegmenterOptions
 from signseq.poses.sequence import PoseSequence, read_pose, write_pose
+from signseq.poses.skeletons import SKELETONS
 from signseq.subtitling.cutting import cut_segments
 from signseq.subtitling.given import GivenSegments, read_segments
 from signseq.subtitling.run import subtitle
@@ -191,6 +192,31 @@ def test_what_is_there_is_not_written_over(recording, tmp_path):
         subtitle(None, recording, tmp_path / "a.srt")
     subtitle(None, recording, tmp_path / "a.srt", overwrite=True)
     assert "[signing]" in (tmp_path / "a.srt").read_text()
+
+
+def test_what_is_no_file_is_not_replaced_either(recording, tmp_path):
+    os.mkfifo(tmp_path / "a.srt")
+
+    with pytest.raises(DataError, match="isn't an ordinary file"):
+        subtitle(None, recording, tmp_path / "a.srt", overwrite=True)
+
+
+def test_one_segment_is_not_called_segments(recording, tmp_path):
+    (tmp_path / "a.json").write_text('{"segments": [{"start": 0, "end": 1}]}')
+
+    assert (
+        subtitle(None, recording, segments=tmp_path / "a.json").describe().startswith("1 segment,")
+    )
+
+
+def test_segments_of_another_estimator_than_in_training_say_so(translator, tmp_path):
+    keypoints = SKELETONS["openpose"].names
+    path = put(tmp_path / "a.pose", make_pose(frames=50, keypoints=keypoints))
+    (tmp_path / "a.json").write_text('{"segments": [{"start": 0, "end": 2}]}')
+
+    [cue] = subtitle(translator, path, segments=tmp_path / "a.json").subtitles.cues
+
+    assert "poses of openpose; the checkpoint was trained on poses of mediapipe" in cue.warnings[0]
 
 
 def test_a_language_that_the_model_has_not_is_told_before_the_work(translator, recording):

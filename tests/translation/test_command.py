@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -160,6 +161,38 @@ def test_ctrl_c_says_where_the_results_are_and_how_to_go_on(
     assert f"is in {tmp_path / 'found.part'}; the same command with --resume" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("form", "left", "said"),
+    [
+        ("jsonl", "found", "is there already. Go on from it with --resume. Write it anew"),
+        ("jsonl", "found.part", "when it was stopped. Go on from it with --resume. Begin anew"),
+        ("text", "found", "is there already. Write it anew with --overwrite"),
+        ("text", "found.part", "when it was stopped. Begin anew with --overwrite"),
+    ],
+)
+def test_what_is_there_is_only_replaced_with_overwrite(
+    call, trained, files, tmp_path, form, left, said
+):
+    (tmp_path / left).write_text("hours of work\n")
+    given = (trained, files[0], "--format", form, "--out", tmp_path / "found")
+
+    code, _, err = call(*given)
+
+    assert code == 1
+    assert said in err
+    assert (tmp_path / left).read_text() == "hours of work\n"
+    assert call(*given, "--overwrite")[:2] == (0, f"1 translation is in {tmp_path / 'found'}.\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["found"]
+
+
+def test_a_table_that_fits_a_glob_has_its_folder_of_poses(call, trained, files, texts, tmp_path):
+    (tmp_path / "clips.csv").write_text(f"uid\n{files[0].stem}\n")
+
+    _, out, _ = call(trained, tmp_path / "cl*", "--pose-dir", files[0].parent)
+
+    assert out == f"{texts[0]}\n"
+
+
 def test_errors_are_tried_again_on_resume(call, trained, files, texts, tmp_path):
     late, out = tmp_path / "late.pose", tmp_path / "found.jsonl"
     assert call(trained, late, files[1], "--json", "--out", out)[0] == 1
@@ -185,6 +218,8 @@ def test_a_file_of_something_else_is_not_resumed(call, trained, files, tmp_path)
     [
         ([], "nothing to translate"),
         (["a.pose", "--resume"], "give --out"),
+        (["a.pose", "--overwrite"], "give --out"),
+        (["a.pose", "--resume", "--overwrite", "--out", "a"], "leave out one"),
         (["a.pose", "--json", "--format", "tsv"], "leave out one"),
         (["--table", "a.pose"], "expected a .csv"),
         (["-", "a.pose"], "alone"),
@@ -266,11 +301,22 @@ def test_what_a_file_holds_of_other_clips_stays_in_it(call, trained, files, tmp_
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--out", "{folder}"], "is a folder"), ([""], "An empty name")],
+    [
+        (["--out", "{folder}"], "is a folder"),
+        (["--out", "{folder}/pipe", "--overwrite"], "isn't an ordinary file"),
+        ([""], "An empty name"),
+        (["--pose-dir", "{folder}"], "there is no table"),
+        (
+            ["--num-beams", "100000"],
+            "num_beams = 100000: Input should be less than or equal to 100",
+        ),
+        (["--n-best", "100000"], "n_best = 100000: expected 1 to 100"),
+    ],
 )
 def test_what_would_go_wrong_at_the_end_is_said_at_once(
     call, trained, files, tmp_path, arguments, message
 ):
+    os.mkfifo(tmp_path / "pipe")  # as /dev/stdout may be one
     given = [each.format(folder=tmp_path) for each in arguments]
 
     code, out, err = call(trained, files[0], *given)

@@ -29,7 +29,15 @@ def test_what_is_given_replaces_it():
 
 
 @pytest.mark.parametrize(
-    "options", [{"num_beams": 0}, {"max_new_tokens": -1}, {"n_best": 0}, {"length_penalty": "x"}]
+    "options",
+    [
+        {"num_beams": 0},
+        {"num_beams": 101},
+        {"max_new_tokens": -1},
+        {"n_best": 0},
+        {"n_best": 101},
+        {"length_penalty": "x"},
+    ],
 )
 def test_a_value_that_cannot_be_is_an_error_that_names_it(options):
     with pytest.raises(ConfigError, match=f"{next(iter(options))} = "):

@@ -11,8 +11,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from conftest import make_pose
+from signseq.__main__ import app
 from signseq.errors import DataError, MissingExtraError, PoseError
 from signseq.poses.sequence import write_pose
 from signseq.viewing import movies
@@ -37,7 +39,7 @@ def data_of(page):
 
 
 def test_a_folder_becomes_one_page_with_each_file(poses, tmp_path):
-    assert view([poses], out=tmp_path / "page.html") == [tmp_path / "page.html"]
+    assert view([poses], out=tmp_path / "page.html").files == (tmp_path / "page.html",)
 
     data = data_of(tmp_path / "page.html")
     assert [clip["name"] for clip in data["clips"]] == ["0.pose", "1.pose", "2.pose"]
@@ -75,6 +77,18 @@ def test_what_cannot_be_read_is_listed_and_the_rest_is_shown(poses, tmp_path, ca
     assert "broken.pose" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_file_that_cannot_be_read_gives_exit_code_1(poses, tmp_path, is_broken):
+    if is_broken:
+        (poses / "broken.pose").write_bytes(b"no pose")
+
+    done = CliRunner().invoke(app, ["view", str(poses), "--out", str(tmp_path / "page.html")])
+
+    assert done.exit_code == is_broken
+    assert ("1 of the files could not be shown" in done.output) == is_broken
+    assert len(data_of(tmp_path / "page.html")["clips"]) == 3
+
+
 def test_a_pose_in_which_nothing_is_seen_is_an_error(tmp_path):
     pose = make_pose()
     write_pose(tmp_path / "empty.pose", replace(pose, confidence=np.zeros_like(pose.confidence)))
@@ -105,13 +119,13 @@ def test_more_files_than_the_limit_are_counted(poses, tmp_path, caplog):
 def test_without_a_place_the_page_is_opened(poses, monkeypatch):
     opened = []
     monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
-    [page] = view([poses])
+    [page] = view([poses]).files
     assert opened == [page.resolve().as_uri()]
     shutil.rmtree(page.parent)
 
 
 def test_a_gif_shows_the_skeleton_for_as_long_as_the_pose(poses, tmp_path):
-    assert view([poses / "0.pose"], gif=tmp_path / "a.gif") == [tmp_path / "a.gif"]
+    assert view([poses / "0.pose"], gif=tmp_path / "a.gif").files == (tmp_path / "a.gif",)
     with Image.open(tmp_path / "a.gif") as image:
         assert image.n_frames == 25
         seconds = 0
@@ -124,7 +138,7 @@ def test_a_gif_shows_the_skeleton_for_as_long_as_the_pose(poses, tmp_path):
 
 
 def test_several_gifs_go_into_a_folder(poses, tmp_path):
-    found = view([poses], gif=tmp_path / "gifs", seconds=0.1)
+    found = view([poses], gif=tmp_path / "gifs", seconds=0.1).files
     assert [path.name for path in found] == ["0.gif", "1.gif", "2.gif"]
     with pytest.raises(DataError, match="Name a folder instead"):
         view([poses], gif=tmp_path / "one.gif")
@@ -140,7 +154,7 @@ def test_a_misspelt_suffix_makes_no_folder(poses, tmp_path):
         view([poses], gif=tmp_path / "v.gifx")
 
     (tmp_path / "clips.v2").mkdir()
-    assert view([poses], gif=tmp_path / "clips.v2")[0].parent == tmp_path / "clips.v2"
+    assert view([poses], gif=tmp_path / "clips.v2").files[0].parent == tmp_path / "clips.v2"
     assert not (tmp_path / "v.gifx").exists()
 
 

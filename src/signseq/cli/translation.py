@@ -103,6 +103,9 @@ def translate(
     resume: Annotated[
         bool, typer.Option("--resume", help="Keep what --out holds of the same command.")
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what --out holds.")
+    ] = False,
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Translate poses and videos to text, in the order given; what can't be used is said, with exit code 1.
@@ -110,12 +113,16 @@ def translate(
     Videos need: pip install 'signseq[video]'
     """
     names = list(files or ())
-    _check_arguments(names, files_from, table, out=out, resume=resume)
+    _check_arguments(names, files_from, table, out=out, resume=resume, overwrite=overwrite)
     if as_json and output == "tsv":
         raise typer.BadParameter("--json is --format jsonl; leave out one of the two.")
     from signseq.translation.command import STANDARD_INPUT, find_clips, translate_clips_to
+    from signseq.translation.output import ResultFile
     from signseq.translation.translator import Translator
 
+    form: Literal["text", "tsv", "jsonl"] = "jsonl" if as_json else output
+    if out is not None:
+        ResultFile(out, form).check(resume=resume, overwrite=overwrite)
     clips = (
         [sys.stdin.buffer.read()]
         if names == [STANDARD_INPUT]
@@ -137,7 +144,7 @@ def translate(
         clips,
         write=typer.echo,
         complain=lambda line: typer.echo(line, err=True),
-        form="jsonl" if as_json else output,
+        form=form,
         scores=scores,
         out=out,
         resume=resume,
@@ -156,8 +163,10 @@ def translate(
             err=True,
         )
     if out is not None:
-        kept = f", {tally.kept} of them before" if tally.kept else ""
-        typer.echo(f"{tally.clips - tally.failed + tally.kept} translations{kept} are in {out}.")
+        kept = f", {tally.kept} of them before," if tally.kept else ""
+        count = tally.clips - tally.failed + tally.kept
+        are = "translation is" if count == 1 else f"translations{kept} are"
+        typer.echo(f"{count} {are} in {out}.")
     if tally.failed:
         raise typer.Exit(1)
 
@@ -169,6 +178,7 @@ def _check_arguments(
     *,
     out: Path | None,
     resume: bool,
+    overwrite: bool,
 ) -> None:
     if not names and files_from is None and table is None:
         raise typer.BadParameter("nothing to translate: give FILE, --files-from or --table.")
@@ -176,8 +186,11 @@ def _check_arguments(
         raise typer.BadParameter("- stands for one .pose on standard input, alone.")
     if table is not None and table.suffix.lower() not in TABLES:
         raise typer.BadParameter(f"--table {table}: expected a {', '.join(TABLES)} file.")
-    if resume and out is None:
-        raise typer.BadParameter("--resume goes on with a file: give --out.")
+    if resume and overwrite:
+        raise typer.BadParameter("--resume keeps what --overwrite replaces; leave out one of them.")
+    if (resume or overwrite) and out is None:
+        name = "--resume goes on with" if resume else "--overwrite replaces"
+        raise typer.BadParameter(f"{name} a file: give --out.")
     for name in names:
         if "=" in name and not Path(name).exists():
             raise DataError(

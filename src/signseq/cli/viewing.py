@@ -38,9 +38,18 @@ def view(
     seconds: Annotated[float, typer.Option(help="How much of each file to show.")] = 60.0,
     limit: Annotated[int, typer.Option(min=1, help="How many files to show.")] = 200,
 ) -> None:
-    """Look at pose files: one page that plays their skeletons, or a GIF or MP4 of each."""
+    """Look at pose files: one page that plays their skeletons, or a GIF or MP4 of each.
+
+    What can't be read is said, with exit code 1; the rest is shown.
+    """
     from signseq.viewing.run import view
 
-    written = view(files, out=out, gif=gif, mp4=mp4, start=start, seconds=seconds, limit=limit)
-    for path in written:
+    report = view(files, out=out, gif=gif, mp4=mp4, start=start, seconds=seconds, limit=limit)
+    for path in report.files:
         typer.echo(str(path))
+    if report.faults:
+        typer.echo(
+            f"error: {len(report.faults)} of the files could not be shown; the reasons stand above.",
+            err=True,
+        )
+        raise typer.Exit(1)

@@ -42,7 +42,8 @@ def generate_texts(
         prompts: (B, P), -100 where padded; None takes the model's own.
 
     Returns:
-        For each clip its `n_best` sentences with their scores, best first.
+        For each clip its `n_best` sentences in the search's order, best first, each with its mean log probability per
+        token, whatever the length penalty.
     """
     beams = max(settings.num_beams, n_best)
     output = model.generate(
@@ -59,13 +60,14 @@ def generate_texts(
         return_dict_in_generate=True,
         output_scores=scored,
     )
+    written = output.sequences[:, _begun(model) :]
     if not scored:
         scores = torch.full((len(output.sequences),), math.nan)
-    elif beams > 1:
-        scores = output.sequences_scores
+    elif beams > 1:  # sums that the search has divided by a power of the length
+        length = _until_end(model.text_model, written).sum(1)
+        scores = output.sequences_scores * length ** (settings.length_penalty - 1)
     else:
         scores = _greedy_scores(model.text_model, output)
-    written = output.sequences[:, _begun(model) :]
     texts = tokenizer.batch_decode(written, skip_special_tokens=True)
     pairs = [
         (" ".join(text.split()), float(score)) for text, score in zip(texts, scores, strict=True)
@@ -108,9 +110,13 @@ def _greedy_scores(text_model: Any, output: Any) -> Tensor:
     steps = text_model.compute_transition_scores(
         output.sequences, output.scores, normalize_logits=True
     )
-    tokens = output.sequences[:, -steps.shape[1] :]
-    ends = torch.tensor(text_model.generation_config.eos_token_id, device=tokens.device)
-    ended = torch.isin(tokens, ends).int()
-    inside = ended.cumsum(1) - ended == 0
+    inside = _until_end(text_model, output.sequences[:, -steps.shape[1] :])
     total: Tensor = steps.where(inside, 0).sum(1)
     return total / inside.sum(1)
+
+
+def _until_end(text_model: Any, tokens: Tensor) -> Tensor:
+    """Which tokens belong to a text, its end token included: (B, L)."""
+    ends = torch.tensor(text_model.generation_config.eos_token_id, device=tokens.device)
+    ended = torch.isin(tokens, ends).int()
+    return ended.cumsum(1) - ended == 0

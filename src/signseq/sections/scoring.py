@@ -9,8 +9,9 @@ from pydantic_core import PydanticCustomError
 
 from signseq.sections.base import Count, Section
 
-__all__ = ["EvaluationConfig", "GenerationConfig"]
+__all__ = ["MOST_BEAMS", "EvaluationConfig", "GenerationConfig"]
 
+MOST_BEAMS = 100  # time and memory grow with them; 100,000 would never end
 # Normalisations that people look for, and why they would lie
 UNPUBLISHED = {
     "posestitch_isign": "no source was found for what PoseStitch-SLT does to iSign's texts before they are scored, "
@@ -21,7 +22,7 @@ UNPUBLISHED = {
 class GenerationConfig(Section):
     """How text is generated."""
 
-    num_beams: Count = 5
+    num_beams: Annotated[Count, Field(le=MOST_BEAMS)] = 5
     max_new_tokens: Count = 128
     length_penalty: float = 1.0
     no_repeat_ngram_size: Annotated[int, Field(ge=0)] = 0

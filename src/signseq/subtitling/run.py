@@ -56,7 +56,8 @@ class SubtitleReport:
         """The report, a line each."""
         cues, seconds = self.subtitles.cues, self.subtitles.seconds
         signed = sum(cue.end - cue.start for cue in cues)
-        lines = [f"{len(cues)} segments, {signed:.0f} s of {seconds:.0f} s."]
+        ending = "" if len(cues) == 1 else "s"
+        lines = [f"{len(cues)} segment{ending}, {signed:.0f} s of {seconds:.0f} s."]
         if not cues:
             lines = [
                 f"No signing was found in {seconds:.0f} s; see docs/subtitles.md for what counts as it."

@@ -52,6 +52,8 @@ def check_outputs(paths: Sequence[Path], *, overwrite: bool) -> None:
             raise DataError(f"{path}: no folder {path.parent}. Make it, or write somewhere else.")
         if path.is_dir():
             raise DataError(f"{path}: is a folder. Name a file in it.")
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path}: isn't an ordinary file. Write somewhere else with --out.")
         if path.exists() and not overwrite:
             raise DataError(f"{path}: is there already. Write it anew with --overwrite.")
         if not os.access(path.parent, os.W_OK):

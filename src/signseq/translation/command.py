@@ -14,7 +14,7 @@ from typing import Unpack
 from signseq.errors import DataError, PoseError
 from signseq.poses.sources.source import PoseFormat
 from signseq.progress import Progress
-from signseq.translation.listing import list_clips
+from signseq.translation.listing import TABLES, list_clips, names_a_table
 from signseq.translation.options import Options
 from signseq.translation.output import OutputFormat, ResultFile, format_result, header
 from signseq.translation.sources import ClipSource, Source, check_video_support, is_video
@@ -63,16 +63,19 @@ def find_clips(
         DataError: If there is nothing, or a table or a list is wrong.
         MissingExtraError: If a video is among the clips and a package for videos isn't installed.
     """
-    listed = list_clips(
-        [*names, *([str(table)] if table else [])], pose_format=pose_format, pose_dir=pose_dir
-    )
-    clips = list(listed)
+    listed = [*names, *([str(table)] if table else [])]
     if files_from is not None and files_from != STANDARD_INPUT:
         try:
             lines = Path(files_from).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as fault:
             raise DataError(f"{files_from}: can't be read ({fault}).") from fault
-        clips += list_clips(filter(None, lines), pose_format=pose_format, pose_dir=pose_dir)
+        listed += filter(None, lines)
+    if pose_dir is not None and files_from != STANDARD_INPUT and not names_a_table(listed):
+        raise DataError(
+            f"--pose-dir {pose_dir}: says where a table's poses are, and there is no table ({', '.join(TABLES)}). "
+            "Leave it out, or give one."
+        )
+    clips = list(list_clips(listed, pose_format=pose_format, pose_dir=pose_dir))
     if any(clip.pose_format is None and is_video(clip.path) for clip in clips):
         check_video_support()
     if files_from != STANDARD_INPUT:

@@ -19,7 +19,7 @@ from signseq.poses.sources.source import PoseFormat
 from signseq.poses.sources.zipped import is_archive, open_archive
 from signseq.translation.sources import ClipSource, is_video
 
-__all__ = ["TABLES", "list_clips", "read_clip_table"]
+__all__ = ["TABLES", "list_clips", "names_a_table", "read_clip_table"]
 
 TABLES = {".csv": ",", ".tsv": "\t", ".jsonl": ""}  # and what stands between their columns
 FRAME_FILE = "_keypoints.json"  # OpenPose's, one a frame
@@ -48,16 +48,25 @@ def list_clips(
             raise DataError(
                 "An empty name. Give a file, a folder or a glob; . is the folder you are in."
             )
-        path = Path(name)
-        if path.exists() or not glob.has_magic(name):  # a name may hold the brackets of a glob
-            yield from _clips_of(path, pose_format, pose_dir)
-            continue
-        found = sorted(map(Path, glob.glob(name, recursive=True)))
+        found = _expand(name)
         if not found:
             raise DataError(f"{name}: no poses or videos there.")
         for each in found:
-            if not each.is_dir() or _is_openpose(each):
+            if each == Path(name) or not each.is_dir() or _is_openpose(each):
                 yield from _clips_of(each, pose_format, pose_dir)
+
+
+def names_a_table(names: Iterable[str]) -> bool:
+    """Whether one of these names, or a file that fits one, is a table's."""
+    return any(path.suffix.lower() in TABLES for name in names for path in _expand(name))
+
+
+def _expand(name: str) -> list[Path]:
+    """The files that fit a glob; of another name itself, be it there or not."""
+    path = Path(name)
+    if path.exists() or not glob.has_magic(name):  # a name may hold the brackets of a glob
+        return [path]
+    return sorted(map(Path, glob.glob(name, recursive=True)))
 
 
 def _clips_of(

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from signseq.config import GenerationConfig
 from signseq.errors import ConfigError
+from signseq.sections.scoring import MOST_BEAMS
 
 __all__ = ["Options", "choose_settings"]
 
@@ -19,8 +20,8 @@ class Options(TypedDict, total=False):
     """What `Translator`'s methods take besides the clips; what is None or not given is the checkpoint's.
 
     Attributes:
-        n_best: How many sentences to return in `alternatives`; 1.
-        num_beams: Beams to search with; at least `n_best` are taken.
+        n_best: How many sentences to return in `alternatives`; 1, at most `MOST_BEAMS`.
+        num_beams: Beams to search with, at most `MOST_BEAMS`; at least `n_best` are taken.
         length_penalty: With beams: above 1 favours longer texts, below 1 shorter ones.
         no_repeat_ngram_size: No sequence of so many tokens comes twice; 0 allows all.
         max_new_tokens: The longest text, in tokens.
@@ -43,8 +44,8 @@ def choose_settings(own: GenerationConfig, options: Options) -> GenerationConfig
     Raises:
         ConfigError: If a value is none that the setting can have.
     """
-    if options.get("n_best", 1) < 1:
-        raise ConfigError(f"n_best = {options['n_best']}: expected 1 or more.")
+    if not 1 <= options.get("n_best", 1) <= MOST_BEAMS:
+        raise ConfigError(f"n_best = {options['n_best']}: expected 1 to {MOST_BEAMS}.")
     given = {name: options[name] for name in SETTINGS if options.get(name) is not None}  # type: ignore[literal-required]
     if not given:
         return own

@@ -104,7 +104,34 @@ class ResultFile:
     def __init__(self, path: Path, form: OutputFormat) -> None:
         self.path, self.form = path, form
         self.part = path.with_name(f"{path.name}.part")
-        self._file: TextIO | None = None
+
+    def check(self, *, resume: bool, overwrite: bool) -> None:
+        """See that results may go to the file, before the work is done.
+
+        Args:
+            resume: Whether what an earlier run left is kept.
+            overwrite: Whether it is replaced.
+
+        Raises:
+            DataError: If it holds something that is neither, or is no file.
+        """
+        if self.path.is_dir():
+            raise DataError(f"{self.path}: is a folder. Name a file in it.")
+        if self.path.exists() and not self.path.is_file():
+            raise DataError(
+                f"{self.path}: isn't an ordinary file. Leave --out out, and redirect standard output with >."
+            )
+        if resume or overwrite:
+            return
+        go_on = "" if self.form == "text" else " Go on from it with --resume."
+        if self.part.exists():
+            raise DataError(
+                f"{self.part}: holds what a run had done when it was stopped.{go_on} Begin anew with --overwrite."
+            )
+        if self.path.exists():
+            raise DataError(
+                f"{self.path}: is there already.{go_on} Write it anew with --overwrite."
+            )
 
     def kept(self) -> dict[str, list[str]]:
         """The lines of clips that an earlier run has translated, by their names; errors are tried again.
@@ -165,8 +192,6 @@ class ResultFile:
         Raises:
             DataError: If it can't be written.
         """
-        if self.path.is_dir():
-            raise DataError(f"{self.path}: is a folder. Name a file in it.")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             fresh = self.part.with_name(f".{self.part.name}.{os.getpid()}")

@@ -23,6 +23,8 @@ from signseq.poses.transforms import PoseRecipe
 __all__ = [
     "ClipSource",
     "Source",
+    "check_several",
+    "check_source",
     "check_video_support",
     "describe_source",
     "is_video",
@@ -60,6 +62,32 @@ class ClipSource:
 
 
 Source = str | Path | bytes | PoseSequence | ClipSource
+
+
+def check_source(source: object) -> None:
+    """See that something is of a kind that a clip can be.
+
+    Raises:
+        PoseError: If it isn't; says what several clips are given to.
+    """
+    if not isinstance(source, Source):
+        raise PoseError(
+            f"A clip can't be a {type(source).__name__}. Expected a path, the bytes of a .pose file or of a video, a "
+            "PoseSequence or a ClipSource. Several clips are for Translator.stream, which takes a list of them."
+        )
+
+
+def check_several(sources: object) -> None:
+    """See that something isn't one clip where several are expected; the letters of a path are none.
+
+    Raises:
+        PoseError: If it is.
+    """
+    if isinstance(sources, Source):
+        raise PoseError(
+            f"One clip ({type(sources).__name__}), where several are expected. Put it in a list, or give it to "
+            "Translator.translate."
+        )
 
 
 def describe_source(source: Source) -> str:

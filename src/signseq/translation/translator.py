@@ -24,7 +24,13 @@ from signseq.poses.transforms import PoseRecipe
 from signseq.translation.loading import load_checkpoint
 from signseq.translation.options import Options, choose_settings
 from signseq.translation.results import PackedClip, Translation
-from signseq.translation.sources import Source, describe_source, read_source
+from signseq.translation.sources import (
+    Source,
+    check_several,
+    check_source,
+    describe_source,
+    read_source,
+)
 from signseq.translation.streaming import ReadAhead, translate_in_order
 
 __all__ = ["Translator"]
@@ -113,6 +119,7 @@ class Translator:
             PoseError: If the clip can't be used.
             MissingExtraError: If a package for it isn't installed.
         """
+        check_source(source)
         name = describe_source(source)
         try:
             pose, odd = read_source(source, self.recipe)
@@ -209,7 +216,7 @@ class Translator:
         return torch.tensor(ids).expand(count, -1)
 
     def translate(self, source: Source, **options: Unpack[Options]) -> Translation:
-        """Translate one clip.
+        """Translate one clip; `stream` is for several.
 
         Args:
             source: See `pack`.
@@ -244,17 +251,19 @@ class Translator:
             **options: See `Options`.
 
         Raises:
-            PoseError: If a clip can't be used and `keep_errors` is False.
+            PoseError: If a clip can't be used and `keep_errors` is False, or one clip is given instead of several.
             ConfigError: If an option has a value that it can't have.
             ModelError: If the text model doesn't know the language, or takes no prompt.
         """
+        check_several(sources)
         choose_settings(self.settings, options)  # what is wrong is said before anything is read
         self._languages(options.get("target_language"), 1)
         self._prompts(options.get("prompt"), 1)
 
         def read(source: Source) -> tuple[str, PackedClip | Translation]:
             try:
-                return describe_source(source), self.pack(source)
+                clip = self.pack(source)
+                return describe_source(source), clip
             except PoseError as fault:
                 if not keep_errors:
                     raise

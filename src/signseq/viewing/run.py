@@ -7,6 +7,7 @@ import math
 import tempfile
 import webbrowser
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from signseq.errors import DataError, PoseError
@@ -16,9 +17,22 @@ from signseq.viewing.clips import ViewedClip, find_files, view_clip
 from signseq.viewing.movies import check_ffmpeg, check_pillow, write_gif, write_mp4
 from signseq.viewing.page import write_page
 
-__all__ = ["view"]
+__all__ = ["ViewReport", "view"]
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ViewReport:
+    """What was written.
+
+    Attributes:
+        files: The page, GIFs and MP4s.
+        faults: Why other files can't be shown.
+    """
+
+    files: tuple[Path, ...]
+    faults: tuple[str, ...] = ()
 
 
 def view(
@@ -30,7 +44,7 @@ def view(
     start: float = 0.0,
     seconds: float = 60.0,
     limit: int = 200,
-) -> list[Path]:
+) -> ViewReport:
     """Write one HTML page that plays pose files, or a GIF or MP4 of each.
 
     Without `out`, `gif` and `mp4` the page is written to a temporary file and opened in the browser.
@@ -43,9 +57,6 @@ def view(
         start: Where to begin, in seconds.
         seconds: How much of each file to show.
         limit: How many files to show at most.
-
-    Returns:
-        What was written.
 
     Raises:
         DataError: If there is no such file, none can be read, or something can't be written.
@@ -88,7 +99,7 @@ def view(
         written.append(page)
         if out is None and not webbrowser.open(page.resolve().as_uri()):
             logger.warning("No browser could be opened; the page is in %s.", page)
-    return written
+    return ViewReport(tuple(written), tuple(faults))
 
 
 def _read(

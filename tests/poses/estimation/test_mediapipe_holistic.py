@@ -14,6 +14,9 @@ from signseq.poses.sequence import read_pose, write_pose
 from signseq.poses.skeletons import SKELETONS
 from videos import walk, write_video
 
+# Ours is set once, and each test begins with other filters.
+pytestmark = pytest.mark.filterwarnings("ignore:SymbolDatabase.GetPrototype")
+
 
 @pytest.fixture(scope="module")
 def estimator():

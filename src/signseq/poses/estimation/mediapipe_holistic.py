@@ -10,10 +10,11 @@ import importlib.util
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from importlib.metadata import version
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,17 @@ SKELETON = SKELETONS["mediapipe_holistic_world"]
 BODY, FACE, HAND = 33, 468, 21  # points
 FAR_RANGE = 1  # the face detector for up to 5 m; the other one is for selfies
 QUARTER = 0.6  # of the width and of the height
+DEPRECATION = r"SymbolDatabase\.GetPrototype\(\) is deprecated"  # protobuf's, about mediapipe
+SILENCE = Lock()  # two that redirect descriptor 2 at once would leave it redirected
 
 
 class MediaPipeHolistic:
-    """The estimator of most published .pose files."""
+    """The estimator of most published .pose files.
+
+    MediaPipe's C++ writes to file descriptor 2 when a network starts. While one does, in each video for a fraction of a
+    second, the descriptor leads nowhere in the whole process: what other threads write to it then is lost. The command
+    line's own messages have another descriptor.
+    """
 
     def __init__(self) -> None:
         """Look whether the package is there; it is imported when the first picture comes.
@@ -61,7 +69,7 @@ class MediaPipeHolistic:
         boxes: list[NDArray[np.float32]] = []
         for view in _views(width, height):
             part = np.ascontiguousarray(image[view.top : view.bottom, view.left : view.right])
-            for found in _process(self._faces, part).detections or ():
+            for found in self._faces.process(part).detections or ():
                 share = found.location_data.relative_bounding_box
                 box = (share.xmin, share.ymin, share.xmin + share.width, share.ymin + share.height)
                 sides = (part.shape[1], part.shape[0]) * 2
@@ -72,17 +80,17 @@ class MediaPipeHolistic:
     def new_tracker(self) -> HolisticTracker:
         """See `Estimator`."""
         solutions = self._solutions
-        with _quiet():
-            return HolisticTracker(solutions.holistic.Holistic(model_complexity=1))
+        return HolisticTracker(_Network(lambda: solutions.holistic.Holistic(model_complexity=1)))
 
     @cached_property
-    def _faces(self) -> Any:
+    def _faces(self) -> _Network:
         solutions = self._solutions
-        with _quiet():
-            return solutions.face_detection.FaceDetection(0.5, FAR_RANGE)
+        return _Network(lambda: solutions.face_detection.FaceDetection(0.5, FAR_RANGE))
 
     @cached_property
     def _solutions(self) -> Any:
+        # With every picture; for good, as to change the filters for a while is not safe beside other threads.
+        warnings.filterwarnings("ignore", DEPRECATION, UserWarning)
         with _quiet():
             import mediapipe
 
@@ -107,7 +115,7 @@ def _views(width: int, height: int) -> list[Region]:
 class HolisticTracker:
     """One person's keypoints, frame after frame, smoothed over time."""
 
-    def __init__(self, holistic: Any) -> None:
+    def __init__(self, holistic: _Network) -> None:
         self._holistic = holistic
 
     def follow(self, image: Image, region: Region | None = None) -> NDArray[np.float32]:
@@ -115,7 +123,7 @@ class HolisticTracker:
         height, width = image.shape[:2]
         part = region or Region(0, 0, width, height)
         view = np.ascontiguousarray(image[part.top : part.bottom, part.left : part.right])
-        found = _process(self._holistic, view)
+        found = self._holistic.process(view)
         # In the picture, x and y are shares of the view's sides, and z one of its width.
         scale = (view.shape[1], view.shape[0], view.shape[1] / width)
         corner = (part.left, part.top, 0)
@@ -132,25 +140,48 @@ class HolisticTracker:
 
     def close(self) -> None:
         """See `Tracker`."""
+        self._holistic.close()
+
+
+class _Network:
+    """One of mediapipe's solutions; it starts with its first picture, and is silenced until that is done.
+
+    Args:
+        build: Makes it.
+    """
+
+    def __init__(self, build: Callable[[], Any]) -> None:
         with _quiet():
-            self._holistic.close()
+            self._solution = build()
+        self._has_begun = False
 
+    def process(self, image: Image) -> Any:
+        """What it finds in a picture.
 
-def _process(solution: Any, image: Image) -> Any:
-    with _quiet():
-        try:
-            return solution.process(image)
-        except (RuntimeError, ValueError) as fault:
-            size = f"{image.shape[1]} x {image.shape[0]}"
-            raise PoseError(f"mediapipe failed on a picture of {size} pixels: {fault}") from fault
+        Raises:
+            PoseError: If it fails.
+        """
+        with nullcontext() if self._has_begun else _quiet():
+            try:
+                found = self._solution.process(image)
+            except (RuntimeError, ValueError) as fault:
+                size = f"{image.shape[1]} x {image.shape[0]}"
+                raise PoseError(
+                    f"mediapipe failed on a picture of {size} pixels: {fault}"
+                ) from fault
+        self._has_begun = True
+        return found
+
+    def close(self) -> None:
+        """Free what it holds."""
+        self._solution.close()
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back what mediapipe's C++ writes to the terminal with every graph, and protobuf's warnings."""
-    before = os.dup(2)
-    with open(os.devnull, "wb") as nowhere, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    """Keep back what mediapipe's C++ writes to descriptor 2."""
+    with SILENCE, open(os.devnull, "wb") as nowhere:
+        before = os.dup(2)
         os.dup2(nowhere.fileno(), 2)
         try:
             yield

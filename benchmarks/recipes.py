@@ -69,6 +69,11 @@ ROWS: dict[str, tuple[str, ...]] = {
     ),
     "pretrained on stitched": (f"model.init_from={PRETRAINED}",),
     "pretrained on stitched, ctc tokens 0.3": (f"model.init_from={PRETRAINED}-ctc", *CTC),
+    "decoder of the pretrained": (f"model.init_from={PRETRAINED}", "model.init_parts=decoder"),
+    "pose encoder of the pretrained": (
+        f"model.init_from={PRETRAINED}",
+        "model.init_parts=pose_encoder",
+    ),
     "part_gcn, ctc tokens 0.3": (*PART_GCN, *CTC),
     "layerwise_decay 0.8": ("training.layerwise_decay=0.8",),
     MIXED: (),
@@ -172,7 +177,7 @@ def pretrain(config: Config, *, sentences: int) -> None:
             **{"val_path": None, "test_path": None, "pose_dir": STITCHED / "poses"},
         },
         "training": {"num_epochs": EPOCHS[4000], "checkpoint_dir": out},
-        "model": {"init_from": None},
+        "model": {"init_from": None, "init_parts": "all"},
     }
     changed = {
         name: getattr(config, name).model_copy(update=update) for name, update in settings.items()

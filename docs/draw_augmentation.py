@@ -29,15 +29,15 @@ SHOWN_HEIGHT = -0.68  # of the fingertip in their middle, in shoulder widths; ab
 PLACES: dict[str, tuple[dict[str, Any], int]] = {  # settings, and a seed with a large effect
     "rotate_degrees: 15": ({"rotate_degrees": 15}, 4),
     "shear: 0.2": ({"shear": 0.2}, 4),
-    "scale: 0.2": ({"scale": 0.2}, 3),
+    "scale: 0.2": ({"scale": 0.2}, 0),
     "shift: 0.3": ({"shift": 0.3}, 1),
     "mirror: 1": ({"mirror": 1.0}, 0),
     "joint_noise: 0.02": ({"joint_noise": 0.02}, 0),
     "outliers: 0.1": ({"outliers": 0.1}, 0),
 }
 TIMES: dict[str, tuple[dict[str, Any], int]] = {
-    "speed: 0.3": ({"speed": 0.3}, 3),
-    "speed: 0.3, speed_resampling: linear": ({"speed": 0.3, "speed_resampling": "linear"}, 3),
+    "speed: 0.3": ({"speed": 0.3}, 2),
+    "speed: 0.3, speed_resampling: linear": ({"speed": 0.3, "speed_resampling": "linear"}, 2),
     "drop_frames: 0.2": ({"drop_frames": 0.2}, 3),
     "drop_hand: 1": ({"drop_hand": 1.0}, 7),
 }

@@ -10,7 +10,7 @@ POST), and requests per second of 1, 8 and 32 clients, batched beside one at a t
 time that server and clients take for each. With --soak: as
 many clients as the queue takes for so many minutes, bad requests among them; each answer is compared
 with the translator's own. --size t5-small gives the checkpoint a text model of T5-small's size with
-random weights, whose texts mean nothing, or are empty, and take at least 32 tokens.
+random weights, whose texts mean nothing, or are empty, and take 32 tokens each; give it more --seconds.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -42,7 +43,7 @@ from signseq.translation import Translator
 
 CLIENTS = (1, 8, 32)
 CLIP_SECONDS = 5.0
-TOKENS = 32  # that a text of --size takes at least; about a sentence
+TOKENS = 32  # that a text of --size takes; about a sentence
 MOST_GROWTH = 0.05  # of the memory, between the halves of a soak's last three quarters
 SMALLEST_SHARE = 3.0  # batched beside one at a time, at 32 clients
 BAD = (b"", b"nothing that is known", b'{"fps": 25, "keypoints": [], "frames": []}', b"SGQ1" * 99)
@@ -394,6 +395,7 @@ def enlarge(checkpoint: Path, folder: Path) -> Path:
     model.save_pretrained(folder)
     old.tokenizer.save_pretrained(folder)
     text = (checkpoint / "config.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"max_new_tokens: \d+", f"max_new_tokens: {TOKENS}", text)
     (folder / "config.yaml").write_text(text, encoding="utf-8")
     return folder
 

@@ -3,14 +3,43 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from browser import Browser
-from page_service import Fake
+from browser import CHROMIUM, Browser
+from page_service import Fake, Running, make_app
+from signseq.serving.pages import WEB
 
+NEEDS_PAGE = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+    pytest.mark.skipif(
+        not (WEB / "index.html").is_file(), reason="`make page` hasn't built the page"
+    ),
+]
 SOFTWARE_GL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+
+
+@contextmanager
+def open_page(folder: Path, *, camera: bool) -> Iterator[Page]:
+    """The page of a service that stands in for a real one, in a browser with or without a camera."""
+    flags = list(SOFTWARE_GL)
+    if camera:
+        write_y4m(folder / "camera.y4m")
+        flags += [*CAMERA, f"--use-file-for-fake-video-capture={folder / 'camera.y4m'}"]
+    fake = Fake()
+    running = Running(make_app(fake))
+    fake.address = running.address
+    browser = Browser(folder / "profile", *flags)
+    (folder / "downloads").mkdir()
+    yield Page(browser, fake, folder / "downloads")
+    browser.close()
+    running.stop()
 
 
 class Page:

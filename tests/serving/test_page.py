@@ -8,40 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from browser import CHROMIUM, Browser
-from page_browser import SOFTWARE_GL, Page, write_y4m
+from browser import Browser
+from page_browser import CAMERA, NEEDS_PAGE, SOFTWARE_GL, Page, open_page, write_y4m
 from page_service import KEYPOINTS, Fake, Running, make_app, unpack_landmarks
 from signseq import read_pose
 from signseq.poses.skeletons import SKELETONS
-from signseq.serving.pages import WEB
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-    pytest.mark.skipif(
-        not (WEB / "index.html").is_file(), reason="`make page` hasn't built the page"
-    ),
-]
+pytestmark = NEEDS_PAGE
 AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
 NAMES = SKELETONS["mediapipe_holistic_world"].names
 NOSE = 1 + 4 * KEYPOINTS.index("POSE_LANDMARKS.NOSE")  # behind the time
-CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 TALL, WIDE = {"width": 390, "height": 844}, {"width": 844, "height": 390}
 
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page")
-    write_y4m(folder / "camera.y4m")
-    fake = Fake()
-    running = Running(make_app(fake))
-    fake.address = running.address
-    video = f"--use-file-for-fake-video-capture={folder / 'camera.y4m'}"
-    browser = Browser(folder / "profile", *SOFTWARE_GL, *CAMERA, video)
-    (folder / "downloads").mkdir()
-    yield Page(browser, fake, folder / "downloads")
-    browser.close()
-    running.stop()
+    with open_page(tmp_path_factory.mktemp("page"), camera=True) as page:
+        yield page
 
 
 @pytest.fixture

@@ -6,35 +6,20 @@ import av
 import numpy as np
 import pytest
 
-from browser import CHROMIUM, Browser
 from conftest import make_pose
-from page_browser import SOFTWARE_GL, Page
-from page_service import KEYPOINTS, Fake, Running, make_app, unpack_landmarks
+from page_browser import NEEDS_PAGE, open_page
+from page_service import KEYPOINTS, unpack_landmarks
 from signseq.poses.sequence import write_pose
-from signseq.serving.pages import WEB
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-    pytest.mark.skipif(
-        not (WEB / "index.html").is_file(), reason="`make page` hasn't built the page"
-    ),
-]
+pytestmark = NEEDS_PAGE
 NOSE = 1 + 4 * KEYPOINTS.index("POSE_LANDMARKS.NOSE")
 FOCUSED = "(document.activeElement.id || document.activeElement.textContent)"
 
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page")
-    fake = Fake()
-    running = Running(make_app(fake))
-    fake.address = running.address
-    browser = Browser(folder / "profile", *SOFTWARE_GL)
-    (folder / "downloads").mkdir()
-    yield Page(browser, fake, folder / "downloads")
-    browser.close()
-    running.stop()
+    with open_page(tmp_path_factory.mktemp("page"), camera=False) as page:
+        yield page
 
 
 @pytest.fixture

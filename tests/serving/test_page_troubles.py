@@ -9,36 +9,19 @@ import av
 import numpy as np
 import pytest
 
-from browser import CHROMIUM, Browser
+from browser import Browser
 from conftest import make_pose
-from page_browser import SOFTWARE_GL, Page, write_y4m
+from page_browser import CAMERA, NEEDS_PAGE, SOFTWARE_GL, Page, open_page, write_y4m
 from page_service import KEYPOINTS, Fake, Running, make_app
 from signseq.poses.sequence import write_pose
-from signseq.serving.pages import WEB
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-    pytest.mark.skipif(
-        not (WEB / "index.html").is_file(), reason="`make page` hasn't built the page"
-    ),
-]
-CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+pytestmark = NEEDS_PAGE
 
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page")
-    write_y4m(folder / "camera.y4m")
-    fake = Fake()
-    running = Running(make_app(fake))
-    fake.address = running.address
-    video = f"--use-file-for-fake-video-capture={folder / 'camera.y4m'}"
-    browser = Browser(folder / "profile", *SOFTWARE_GL, *CAMERA, video)
-    (folder / "downloads").mkdir()
-    yield Page(browser, fake, folder / "downloads")
-    browser.close()
-    running.stop()
+    with open_page(tmp_path_factory.mktemp("page"), camera=True) as page:
+        yield page
 
 
 @pytest.fixture

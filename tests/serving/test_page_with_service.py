@@ -13,9 +13,9 @@ import httpx
 import pytest
 import torch
 
-from browser import CHROMIUM, Browser
+from browser import Browser
 from conftest import sign_pose
-from page_browser import SOFTWARE_GL, Page, write_y4m
+from page_browser import CAMERA, NEEDS_PAGE, SOFTWARE_GL, Page, write_y4m
 from page_service import STAND_IN, Fake, Running
 from servers import Stuck, pose_bytes
 from signseq.config import ModelConfig
@@ -29,14 +29,7 @@ from signseq.serving.pages import WEB
 from signseq.serving.settings import ServeSettings
 from signseq.translation import Translator
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-    pytest.mark.skipif(
-        not (WEB / "index.html").is_file(), reason="`make page` hasn't built the page"
-    ),
-]
-CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+pytestmark = NEEDS_PAGE
 
 
 @pytest.fixture(scope="module")

@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=4000, help="as long as iSign's")
     parser.add_argument("--width", type=int, default=256, help="of the model for those")
     parser.add_argument("--layers", type=int, default=4, help="of its encoder and of its decoder")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     with tempfile.TemporaryDirectory() as folder:
         always = [f"training.checkpoint_dir={folder}", "data.val_path=null"]
         if options.only != "isign":

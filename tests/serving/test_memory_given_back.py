@@ -87,14 +87,7 @@ def test_threads_share_two_heaps_unless_the_user_has_said_how_many(
     environment = {key: value for key, value in os.environ.items() if key != "MALLOC_ARENA_MAX"}
     if set_by_user:
         environment["MALLOC_ARENA_MAX"] = set_by_user
-    told = subprocess.run(
-        [sys.executable, "-c", ALLOCATING_THREADS],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    shared, heaps = map(int, told.split())
+    shared, heaps = run(ALLOCATING_THREADS, environment)
     assert shared == is_shared
     assert fewest <= heaps <= most
 
@@ -130,14 +123,15 @@ def test_new_shapes_cost_no_memory_after_a_while_unless_the_user_has_said_so(kep
     environment = {key: value for key, value in os.environ.items() if key not in memory.CACHES}
     if kept:
         environment |= dict.fromkeys(memory.CACHES, kept)
-    told = subprocess.run(
-        [sys.executable, "-c", NEW_SHAPES],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert least <= int(told) <= most
+    (growth,) = run(NEW_SHAPES, environment)
+    assert least <= growth <= most
+
+
+def run(script: str, environment: dict[str, str]) -> list[int]:
+    """The numbers that a Python process of its own prints."""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return [int(number) for number in done.stdout.split()]
 
 
 def resident() -> int:

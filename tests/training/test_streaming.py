@@ -47,10 +47,16 @@ config, log, killed, resume = sys.argv[1:]
 config = load_config(config)
 training_step = SignTrainer.training_step
 
+def size(path):
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # made room for another since it was listed
+        return 0
+
 def note(self, model, inputs, *args, **kwargs):
     step = self.state.global_step
     clips = [hashlib.sha256(clip[0].numpy().tobytes()).hexdigest() for clip in inputs["poses"]]
-    held = sum(os.path.getsize(path) for path in Path(config.data.cache_dir).glob("*/*.poses"))
+    held = sum(map(size, Path(config.data.cache_dir).glob("*/*.poses")))
     with open(f"{log}-{os.environ['RANK']}", "a") as file:
         file.write(json.dumps([step, clips, held]) + "\\n")
     if step == int(killed):

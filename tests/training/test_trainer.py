@@ -1,13 +1,17 @@
+import gc
 import json
+import multiprocessing
 from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from signseq.data.reading_ahead import BatchReader
 from signseq.errors import ConfigError, DataError
 from signseq.metrics import score
 from signseq.model.ctc import CtcLoss
+from signseq.training import batch_loader
 from signseq.training import trainer as training_loop
 from signseq.training.building import build_trainer
 from signseq.training.run import build_parts, train
@@ -69,8 +73,16 @@ def test_every_epoch_has_other_batches_and_every_clip(run_config):
     assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
 
 
-def test_worker_processes_change_nothing(run_config, tmp_path):
+@pytest.mark.parametrize("kind", ["signseq's", "torch's"])
+def test_worker_processes_change_nothing_and_end_with_the_run(
+    run_config, tmp_path, monkeypatch, kind
+):
+    monkeypatch.setattr(batch_loader, "can_read_ahead", lambda: kind == "signseq's")
     shared = ("training.num_epochs=3", "data.val_path=null", "data.augment={speed: 0.2}")
+
+    config = run_config(*shared, "training.num_workers=1")
+    loader = trainer_for(config).get_train_dataloader()
+    assert isinstance(loader.dataset, BatchReader) == (kind == "signseq's")
 
     def weights(workers):
         place = f"training.checkpoint_dir={tmp_path}/{workers}"
@@ -79,6 +91,8 @@ def test_worker_processes_change_nothing(run_config, tmp_path):
     alone, helped = weights(0), weights(1)
 
     assert all(weight.equal(alone[name]) for name, weight in helped.items())
+    gc.collect()
+    assert not multiprocessing.active_children()
 
 
 class Recorder(torch.utils.data.Dataset):

@@ -26,7 +26,14 @@ from typing import Any, Generic, TypeVar
 
 from signseq.errors import DataError
 
-__all__ = ["ProcessKilledError", "open_result", "run_chunks", "run_tasks", "work_off"]
+__all__ = [
+    "ProcessKilledError",
+    "end_with",
+    "open_result",
+    "run_chunks",
+    "run_tasks",
+    "work_off",
+]
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -172,7 +179,7 @@ def _serve(work: Callable[[T], R], pipe: Connection, parent: int) -> None:
     """What a worker does: task after task, until its pipe or its parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     # Whose child it is, it is told: a parent killed just now has left it to another already.
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     with suppress(EOFError, OSError):  # the parent is gone
         pipe.send_bytes(b"started")
         while True:
@@ -206,7 +213,7 @@ def _pack_fault(fault: Exception) -> bytes:
     return message
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """A worker outlives a killed parent, and would keep its lock."""
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)

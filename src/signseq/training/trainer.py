@@ -14,13 +14,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
 from signseq.config import Config, save_config
-from signseq.data.batching import (
-    BATCHES_AHEAD,
-    BucketBatchSampler,
-    Clip,
-    ClipDataset,
-    collate,
-)
+from signseq.data.batching import Batch, BucketBatchSampler, ClipDataset, collate
 from signseq.data.planning import draw_windows, plan_batches
 from signseq.data.store import PoseStore
 from signseq.data.token_texts import TokenTexts
@@ -30,13 +24,13 @@ from signseq.model.adapters import without_adapters
 from signseq.model.feeding import NO_LABEL
 from signseq.model.sign_translation import SignTranslationModel
 from signseq.model.targets import TargetEncoder
-from signseq.training.compilation import choose_collate
+from signseq.training.batch_loader import build_loader, close_loader
 from signseq.training.fast_trainer import FastTrainer
 from signseq.training.mean_of_last import try_mean
 from signseq.training.run_folder import save_windows
 from signseq.training.safety.safe_trainer import SafeTrainer
 from signseq.training.safety.step_watch import Outcome
-from signseq.training.safety.stopping import EvaluationStoppedError, outlive_signals
+from signseq.training.safety.stopping import EvaluationStoppedError
 from signseq.training.tracking.reporting import TrackingCallback
 
 __all__ = ["SignTrainer"]
@@ -69,6 +63,7 @@ class SignTrainer(SafeTrainer, FastTrainer):
         self.add_callback(tracking)
         self.val_store = val_store
         self.targets = targets
+        self._loader: DataLoader[Batch] | None = None
 
     def run(self, start: Path | None) -> None:
         """As its parent's, and try the mean of the last checkpoints; see `try_mean`."""
@@ -78,21 +73,17 @@ class SignTrainer(SafeTrainer, FastTrainer):
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As the Trainer's; checks and probes before it are no part of what is logged."""
         self._translation_model().ctc_meter.forget()
-        return super().train(*args, **kwargs)
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            if self._loader is not None:
+                close_loader(self._loader)
 
-    def get_train_dataloader(self) -> DataLoader[Clip]:
+    def get_train_dataloader(self) -> DataLoader[Batch]:
         """Our own batches: the sampler has divided them among the processes already."""
-        workers = self.args.dataloader_num_workers
-        return DataLoader(
-            cast(ClipDataset, self.train_dataset),
-            batch_sampler=self.sampler,
-            collate_fn=choose_collate(self.experiment),
-            num_workers=workers,
-            pin_memory=torch.cuda.is_available(),
-            prefetch_factor=BATCHES_AHEAD if workers else None,
-            worker_init_fn=outlive_signals,
-            persistent_workers=workers > 0,  # they need not be started anew in every epoch
-        )
+        dataset = cast(ClipDataset, self.train_dataset)
+        self._loader = build_loader(self.experiment, dataset, self.sampler)
+        return self._loader
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:
         """The batches of an optimizer step; how long they are waited for is measured."""

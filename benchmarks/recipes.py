@@ -33,7 +33,8 @@ from signseq.preparation import prepare
 from signseq.stitching import Joining, stitch
 from signseq.training.run import train
 
-EPOCHS = {500: 60, 4000: 8}  # about 2,000 steps each
+WHOLE = 4000
+EPOCHS = {500: 60, WHOLE: 8}  # about 2,000 steps each
 ENCODER = "model.encoder"
 BASE = ("training.label_smoothing=0.1",)
 STITCHED = Path("data/stitched")
@@ -82,12 +83,16 @@ ROWS: dict[str, tuple[str, ...]] = {
     "t5, no positions": ("model.name=t5", f"{ENCODER}.positions=none"),
 }
 
+OF_STITCHED = {row for row in ROWS if "stitched" in row or "pretrained" in row}
+
 
 def main() -> None:
     """Run the rows that are asked for, and print the table of all that were."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sentences", nargs="?", type=int, choices=EPOCHS, default=500)
-    parser.add_argument("rows", nargs="*", help="which; all where none is named")
+    parser.add_argument(
+        "rows", nargs="*", help="which; all that go with so many sentences, where none is named"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[42])
     parser.add_argument("--epochs", type=float)
     parser.add_argument("--out", type=Path, default=Path("recipes.jsonl"))
@@ -98,9 +103,14 @@ def main() -> None:
         return
     if unknown := [row for row in given.rows if row not in ROWS]:
         parser.error(f"no row {unknown[0]!r}; see --list")
+    if given.sentences == WHOLE and (unfit := [row for row in given.rows if row in OF_STITCHED]):
+        parser.error(
+            f"{unfit[0]!r} stitches the texts beyond the cut, and of {WHOLE} sentences there are none"
+        )
+    fit = [row for row in ROWS if given.sentences < WHOLE or row not in OF_STITCHED]
     write_corpus("sentences", Path("data/sentences"))
     epochs = given.epochs or EPOCHS[given.sentences]
-    for row, seed in product(given.rows or ROWS, given.seeds):
+    for row, seed in product(given.rows or fit, given.seeds):
         key = {"row": row, "sentences": given.sentences, "epochs": epochs, "seed": seed}
         if not any(found | key == found for found in read(given.out)):
             outcome = key | run(row, sentences=given.sentences, epochs=epochs, seed=seed)
@@ -160,7 +170,7 @@ def mixing(row: str, *, sentences: int) -> list[str]:
         return []
     write_stitched(sentences=sentences)
     entry = f"corpus: csv, train_path: {STITCHED}/table.csv, pose_dir: {STITCHED}/poses, store: stores/stitched"
-    epochs = EPOCHS[4000]  # of eight times as many clips: the same steps as the other rows
+    epochs = EPOCHS[WHOLE]  # of eight times as many clips: the same steps as the other rows
     return [f"data.mix=[{{{entry}}}]", f"training.num_epochs={epochs}", "training.eval_epochs=2"]
 
 
@@ -176,7 +186,7 @@ def pretrain(config: Config, *, sentences: int) -> None:
             **{"corpus": "csv", "train_path": STITCHED / "table.csv", "store": "stores/stitched"},
             **{"val_path": None, "test_path": None, "pose_dir": STITCHED / "poses"},
         },
-        "training": {"num_epochs": EPOCHS[4000], "checkpoint_dir": out},
+        "training": {"num_epochs": EPOCHS[WHOLE], "checkpoint_dir": out},
         "model": {"init_from": None, "init_parts": "all"},
     }
     changed = {
@@ -227,7 +237,7 @@ def normalisation(row: str) -> list[str]:
 def cut(sentences: int) -> list[str]:
     """Settings of the corpus's first so many training sentences; they are in random order."""
     store = f"store=stores/sentences_{sentences}"
-    if sentences == 4000:
+    if sentences == WHOLE:
         return [store]
     whole, part = Path("data/sentences/train.csv"), Path(f"data/sentences/train_{sentences}.csv")
     with whole.open(encoding="utf-8", newline="") as file:

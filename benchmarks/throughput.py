@@ -12,16 +12,20 @@ Trainer.
     samples/s, frames/s   in training, after a warm-up
     wait, padding         shares: of the time for data, of the frames that are padding
     FLOPs/clip, MFU       counted by torch's FlopCounterMode in forward and backward, padding and what
-                          checkpointing computes anew included, beside the peak of the device (dense,
-                          from its maker's data sheet; --peak for another)
+                          checkpointing computes anew included, in the mean over an epoch; beside the
+                          device's peak for bfloat16 (dense, from its maker's data sheet; --peak for another)
+    GiB                   the most that the row's training took on the device
     epoch                 seconds for 118,000 clips
     eval                  seconds that the run's own evaluation of 3,000 clips takes (loss, translation
-                          with 5 beams of 25 tokens each, scores), and its share of an epoch
+                          with 5 beams, scores), and its share of an epoch. Each batch takes as many tokens
+                          as the longest of 3,000 texts has: a trained model ends when its longest text does
     run                   hours for 30 epochs, each with an evaluation, on one device; and its price.
-                          Beside it: the claim of 8 hours on four A100s
+                          Writing checkpoints is left out. Beside it: the claim of 8 hours on four A100s
 
-Variants (--variants): bf16 is mixed precision with what transformers takes for attention; fp32, eager,
-compile, checkpointing each change one thing of it.
+Variants (--variants): bf16 is mixed precision with what transformers takes for attention, and the largest
+batches that fit; fp32, eager, compile, checkpointing each change one thing of it. `recipe` has the batches
+of configs/t5_base_isign.yaml, 32 clips twice a step. --profile tells where the time of a step and of an
+evaluation goes.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ import argparse
 import gc
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,9 +75,17 @@ VARIANTS = {
     "eager": ["model.attention=eager"],
     "compile": ["training.compile=true"],
     "checkpointing": ["training.gradient_checkpointing=true"],
+    "recipe": [
+        "training.batch_size=32",
+        "training.frames_per_batch=null",
+        "training.gradient_accumulation_steps=2",
+    ],
 }
-# Dense bfloat16, in TFLOP/s: NVIDIA's data sheets of H100 SXM, H200, A100, L40S, L4.
-PEAKS = {"H100": 989.4, "H200": 989.4, "A100": 312.0, "L40S": 362.0, "L4": 121.0}
+# Dense bfloat16, in TFLOP/s, from NVIDIA's data sheets; H100 alone is the SXM.
+PEAKS = {
+    **{"H100 PCIe": 756.0, "H100 NVL": 835.0, "H100": 989.4, "H200": 989.4},
+    **{"A100": 312.0, "L40S": 362.0, "L40": 181.0, "L4": 121.0},
+}
 EVALUATED, BEAMS, TOKENS, EPOCHS = 3000, 5, 25, 30
 VOCABULARY = 32_128
 WARM_UP = 10
@@ -84,7 +97,7 @@ class Row:
 
     model: str
     variant: str
-    frames_per_batch: int
+    batch: str
     samples: float
     frames: float
     wait: float
@@ -130,18 +143,20 @@ def main() -> None:
     parser.add_argument(
         "--evaluated", type=int, default=EVALUATED, help="clips; the time is scaled to 3,000"
     )
+    parser.add_argument("--eval-batch", type=int, default=256, help="clips translated at a time")
     parser.add_argument("--peak", type=float, help="TFLOP/s of the device")
     parser.add_argument("--price", type=float, default=0.0, help="of an hour on the device")
-    parser.add_argument("--profile", action="store_true", help="where the time of a step goes")
+    parser.add_argument("--profile", action="store_true", help="where the time goes")
     parser.add_argument("--tiny", action="store_true", help="only to see that it runs")
     options = parser.parse_args()
     if options.tiny:
         options.models, options.clips, options.steps, options.workers = ["tiny"], 300, 14, 0
         options.evaluated, options.variants = 8, ["fp32", "eager"]
         options.frames_per_batch = options.frames_per_batch or 600
+    if options.frames_per_batch is None and not torch.cuda.is_available():
+        parser.error("without a GPU nothing tells which batches fit; give --frames-per-batch")
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    known = next((peak for name, peak in PEAKS.items() if name in device), None)
-    peak = options.peak or known
+    peak = options.peak or peak_of(device)
     print(f"{device}, torch {torch.__version__}; peak {peak or 'not known'} TFLOP/s\n")
     print(HEAD)
     with tempfile.TemporaryDirectory() as name:
@@ -157,11 +172,18 @@ def main() -> None:
             for variant in options.variants:
                 config = make_config(folder, variant, options)
                 row = measure(config, stores, model, variant, options)
-                print(line(row, peak, options.price), flush=True)
+                fits = options.peak or variant != "fp32"
+                print(line(row, peak if fits else None, options.price), flush=True)
                 gc.collect()
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()
     print("\nBeside it: the claim of 8 hours on four A100s, 32 hours of one.")
+
+
+def peak_of(device: str) -> float | None:
+    """What a device's data sheet promises; None where it isn't known here."""
+    words = f" {device} ".replace("-", " ")
+    return next((peak for name, peak in PEAKS.items() if f" {name} " in words), None)
 
 
 def make_config(folder: Path, variant: str, options: argparse.Namespace) -> Config:
@@ -180,10 +202,10 @@ def make_config(folder: Path, variant: str, options: argparse.Namespace) -> Conf
         "training.num_workers": options.workers,
         "training.early_stopping_patience": "null",
         "training.best_metric": "loss",
-        "training.eval_batch_size": 256,
+        "training.eval_batch_size": options.eval_batch,
         "training.eval_beams": BEAMS,
         "training.hf": "{logging_strategy: 'no'}",
-        "generation.max_new_tokens": TOKENS,
+        "generation.max_new_tokens": max(map(len, draw_labels(EVALUATED))),
     }
     overrides = [f"{key}={value}" for key, value in settings.items()]
     return load_config("configs/t5_base_isign.yaml", [*overrides, *VARIANTS[variant]])
@@ -213,8 +235,10 @@ def measure(
         augmentation=Augmentation(**config.data.augment.model_dump()),
         seed=config.seed,
     )
-    budget = options.frames_per_batch or search_budget(config, model, dataset)
-    config = with_budget(config, budget)
+    batch = f"{config.training.batch_size} clips twice"
+    if config.training.batch_size is None:
+        budget = options.frames_per_batch or search_budget(config, model, dataset)
+        config, batch = with_budget(config, budget), f"{budget:,} frames"
     sampler = build_sampler(config, dataset)
     clock = Clock(min(WARM_UP, options.steps // 2))
     trainer = build_trainer(
@@ -232,16 +256,20 @@ def measure(
     trainer.args.save_strategy = "no"
     clock.trainer = trainer
     Path(config.training.checkpoint_dir).mkdir(exist_ok=True)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
     trainer.train()
     found = clock.found
     flops = count_flops(model, dataset, sampler)
     evaluation = time_evaluation(trainer, val_store)
     if options.profile:
-        print(profile_step(trainer, dataset, sampler))
+        largest = collate(dataset.__getitems__(max(sampler, key=len)))
+        print(profiled(lambda: trainer.training_step(trainer.model, dict(largest))))
+        print(profiled(lambda: trainer.measure("eval")))
     return Row(
         name,
         variant,
-        budget,
+        batch,
         samples=found["samples_per_second"],
         frames=found["frames_per_second"],
         wait=found["data_wait_share"],
@@ -297,45 +325,56 @@ def search_budget(config: Config, model: SignTranslationModel, dataset: ClipData
 
 
 def count_flops(
-    model: SignTranslationModel, dataset: ClipDataset, sampler: BucketBatchSampler, batches: int = 4
+    model: SignTranslationModel, dataset: ClipDataset, sampler: BucketBatchSampler, sizes: int = 32
 ) -> float:
-    """Of a clip in the mean, padding included, there and back."""
+    """Of a clip in the mean over an epoch, padding included, there and back.
+
+    A clip's operations are fixed by the size that its batch is padded to. So one clip is counted of the
+    middle one of so many groups of batches of like size, for as many clips as its group has.
+    """
     model.train()
+    frames = [int(lengths.max()) for lengths in batch_lengths(sampler)]
+    keys = [keys for _, keys in sorted(zip(frames, sampler, strict=True), key=lambda pair: pair[0])]
     total = clips = 0
-    for keys in list(sampler)[:batches]:
-        batch = collate(dataset.__getitems__(keys[:16]))
-        moved = {name: tensor.to(model.device) for name, tensor in batch.items()}
+    for group in np.array_split(np.arange(len(keys)), min(sizes, len(keys))):
+        batch = collate(dataset.__getitems__(keys[group[len(group) // 2]]))
+        one = {name: tensor[:1].to(model.device) for name, tensor in batch.items()}
         with FlopCounterMode(display=False) as counter:
-            model(**moved).loss.backward()
-        total, clips = total + counter.get_total_flops(), clips + len(keys[:16])
+            model(**one).loss.backward()
         model.zero_grad()
+        count = sum(len(keys[number]) for number in group)
+        total, clips = total + counter.get_total_flops() * count, clips + count
     return total / clips
 
 
+def batch_lengths(sampler: BucketBatchSampler) -> list[np.ndarray]:
+    """Frames of the clips of each batch of the sampler's epoch."""
+    plan = sampler.plan(sampler.epoch)
+    return [plan.lengths[batch] for batch in plan.batches]
+
+
 def time_evaluation(trainer: SignTrainer, store: PoseStore) -> float:
-    """Seconds for 3,000 clips; random weights rarely end a text, so each takes all of its tokens."""
+    """Seconds for 3,000 clips; random weights rarely end a text, so each batch takes all of its tokens."""
     trainer.val_store = store
     begun = time.perf_counter()
     trainer.measure("eval")
     return (time.perf_counter() - begun) * EVALUATED / len(store)
 
 
-def profile_step(trainer: SignTrainer, dataset: ClipDataset, sampler: BucketBatchSampler) -> str:
-    """The operations that take most of a step."""
-    keys = max(sampler, key=len)
-    batch = collate(dataset.__getitems__(keys))
+def profiled(work: Callable[[], object]) -> str:
+    """The operations that take most of some work."""
     kinds = [torch.profiler.ProfilerActivity.CPU]
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         kinds.append(torch.profiler.ProfilerActivity.CUDA)
     with torch.profiler.profile(activities=kinds) as profiler:
-        trainer.training_step(trainer.model, dict(batch))
+        work()
     order = "self_cuda_time_total" if on_gpu else "self_cpu_time_total"
     return str(profiler.key_averages().table(sort_by=order, row_limit=20))
 
 
 HEAD = (
-    "| model | variant | frames/batch | samples/s | frames/s | wait | padding | GFLOPs/clip | MFU | GiB | epoch, s "
+    "| model | variant | batch | samples/s | frames/s | wait | padding | GFLOPs/clip | MFU | GiB | epoch, s "
     "| eval, s | of epoch | run, h | price |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
@@ -346,7 +385,7 @@ def line(row: Row, peak: float | None, price: float) -> str:
     cells = [
         row.model,
         row.variant,
-        f"{row.frames_per_batch:,}",
+        row.batch,
         f"{row.samples:,.1f}",
         f"{row.frames:,.0f}",
         f"{row.wait:.1%}",

@@ -1,15 +1,19 @@
 """What the training loop costs beside the bare model.
 
-    python benchmarks/train.py [CONFIG] [key=value ...] [--steps 120] [--rounds 2] [--profile]
+    python benchmarks/train.py [CONFIG] [key=value ...] [--steps 120] [--rounds 2] [--profile] [--isign]
 
 Samples per second of `signseq train`'s loop (sampler, store, augmentation, collation, Trainer), beside
 the same model stepping on the same batches already in memory. Steps of the one and the other take turns,
 so that a busy moment of the machine strikes both, and each is first on every other batch; sums of all
-steps are compared, by the clock and by the time of the processor. CONFIG is by default
-configs/demo.yaml; its store must be prepared. Also told is what the run's own metrics say of it: padding,
-and the share of time waiting for data. Expected, on two cores with OMP_NUM_THREADS=1 and
-training.num_workers=1: at least 0.95, and less than 0.02 of waiting. --profile tells what the loop does
-besides the model: the milliseconds a step of each of its parts, by their own time.
+steps are compared, by the clock and by the time of the processor. A worker reads on while the bare model
+steps, so this tells what the loop costs, not whether workers keep up. CONFIG is by default
+configs/demo.yaml; its store must be prepared. --isign takes noise as long as iSign's clips instead, with
+the model and the batches of benchmarks/batching.py and all else of configs/t5_small_isign.yaml.
+
+Also told is what the run's own metrics say of it: padding, and the share of time waiting for data.
+Expected, on two cores with OMP_NUM_THREADS=1 and training.num_workers=1: at least 0.95, and less than
+0.02 of waiting. --profile tells what the loop does besides the model: the milliseconds a step of each of
+its parts, by their own time.
 """
 
 from __future__ import annotations
@@ -19,20 +23,28 @@ import cProfile
 import pstats
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from batching import CLIPS_IN_BATCH, like_isign, make_t5
 from transformers import TrainerCallback, set_seed
 
 from signseq.config import Config, load_config
-from signseq.data.batching import collate
+from signseq.data.batching import ClipDataset, collate
+from signseq.model.building import build_text_side
+from signseq.model.vocabulary import train_tokenizer
 from signseq.training.building import build_trainer
 from signseq.training.run import Parts, build_parts
+from signseq.training.sampling import build_sampler
 from signseq.training.trainer import SignTrainer
 
 WARM_UP = 5
+ISIGN, CLIPS = "configs/t5_small_isign.yaml", 4000
+MakeParts = Callable[[Config], Parts]
 PACKAGES = (
     *("signseq/training", "signseq/data", "signseq/poses", "signseq/model"),
     *("transformers/models", "transformers/trainer", "accelerate", "numpy", "torch/optim", "torch"),
@@ -58,8 +70,8 @@ class Times:
 class Bare:
     """Forward, backward, clip, step on batches in memory: nothing else."""
 
-    def __init__(self, config: Config, steps: int) -> None:
-        parts = parts_of(config)
+    def __init__(self, config: Config, steps: int, make: MakeParts) -> None:
+        parts = make(config)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = parts.model.to(self.device).train()
         batches = [collate(parts.dataset.__getitems__(keys)) for keys in batch_keys(parts, steps)]
@@ -115,9 +127,8 @@ class InTurns(TrainerCallback):
         meter.stop()  # the bare model's step is none of the run's
         if step == WARM_UP:
             meter.read(device=args.device)
-        if (
-            step % 2
-        ):  # in each order once: of two that meet a shape, the second finds memory that fits
+        # Of two that meet a batch's sizes, the second finds memory that fits: so each is first in turn.
+        if step % 2:
             for number in (step - 1, step)[: len(self.bare.batches) - step + 1]:
                 self.of_bare.begin()
                 self.bare.step(number)
@@ -143,21 +154,36 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--isign", action="store_true", help="clips as long as iSign's")
     options = parser.parse_intermixed_args()
     with tempfile.TemporaryDirectory() as folder:
         overrides = [
             *options.overrides,
-            f"training.checkpoint_dir={folder}",
+            f"training.checkpoint_dir={folder}/run",
             f"training.max_steps={options.steps}",
             "data.val_path=null",
         ]
-        config = load_config(options.config, overrides)
+        make: MakeParts = parts_of
+        if options.isign:
+            dataset = like_isign(Path(folder) / "store", load_config(ISIGN, overrides), clips=CLIPS)
+            frames = round(CLIPS_IN_BATCH * float(dataset.lengths.mean()))
+            batches = (
+                f"frames_per_batch={frames}",
+                "batch_size=null",
+                "gradient_accumulation_steps=1",
+            )
+            make = partial(parts_like_isign, dataset=dataset)
+            overrides += [
+                f"training.{setting}"
+                for setting in (*batches, "best_metric=loss", "early_stopping_patience=null")
+            ]
+        config = load_config(ISIGN if options.isign else options.config, overrides)
         for _ in range(options.rounds):
-            turns = InTurns(Bare(config, options.steps))
-            loop(config, turns)
+            turns = InTurns(Bare(config, options.steps, make))
+            loop(config, turns, make)
             print(describe(turns), flush=True)
         if options.profile:
-            print(profile(config, options.steps))
+            print(profile(config, options.steps, make))
 
 
 def describe(turns: InTurns) -> str:
@@ -171,9 +197,16 @@ def describe(turns: InTurns) -> str:
 
 def parts_of(config: Config) -> Parts:
     set_seed(config.seed)
-    parts = build_parts(config)
-    parts.sampler.set_epoch(0)
-    return parts
+    return build_parts(config)
+
+
+def parts_like_isign(config: Config, *, dataset: ClipDataset) -> Parts:
+    set_seed(config.seed)
+    tokenizer = train_tokenizer(["a text of noise"] * 2)
+    model = make_t5(config, dataset, width=256, layers=4)
+    targets = build_text_side(model.text_model, tokenizer, max_length=config.data.max_length)
+    sampler = build_sampler(config, dataset)
+    return Parts(model, tokenizer, dataset, sampler, None, targets, None)
 
 
 def batch_keys(parts: Parts, steps: int) -> list[Any]:
@@ -186,9 +219,9 @@ def batch_keys(parts: Parts, steps: int) -> list[Any]:
     return keys[:steps]
 
 
-def loop(config: Config, turns: InTurns) -> None:
+def loop(config: Config, turns: InTurns, make: MakeParts) -> None:
     """The steps of the trainer; reading, augmenting and collating included, saving not."""
-    parts = parts_of(config)
+    parts = make(config)
     trainer = build_trainer(
         config,
         parts.model,
@@ -205,10 +238,10 @@ def loop(config: Config, turns: InTurns) -> None:
     trainer.train()
 
 
-def profile(config: Config, steps: int) -> str:
+def profile(config: Config, steps: int, make: MakeParts) -> str:
     """Own time of what the loop does besides torch's kernels; the profiler itself slows it down."""
     profiler = cProfile.Profile()
-    loop(config, InTurns(None, profiler))
+    loop(config, InTurns(None, profiler), make)
     parts: dict[str, float] = {}
     for (file, _, name), (_, _, own, _, _) in pstats.Stats(profiler).stats.items():  # type: ignore[attr-defined]
         package = next((known for known in PACKAGES if known in file), "others")

@@ -5,7 +5,7 @@
 Between two batches the process multiplies matrices for STEP milliseconds, so that a worker is always ahead;
 what is measured is the asking for the next one. Rows: read in the same process, by a worker of torch's
 DataLoader, by one of signseq's. CONFIG is by default configs/demo.yaml; its store must be prepared.
-Expected: ours below a fifth of torch's.
+Expected: ours about a fifth of torch's.
 """
 
 from __future__ import annotations

@@ -155,6 +155,17 @@ def test_an_epoch_that_is_broken_off_leaves_nothing_in_the_next(open_reader):
     assert_are_read(list(loader), sampler)
 
 
+def test_a_reader_that_was_closed_within_an_epoch_reads_the_next_with_new_workers(open_reader):
+    sampler, reader = sampler_of(), open_reader()
+    loader = load(reader, sampler)
+    before = readers_of(islice(loader, 2))
+    reader.close()
+    batches = list(loader)
+    assert_are_read(batches, sampler)
+    assert len(before) == 2
+    assert not before & readers_of(batches)
+
+
 def test_keys_that_are_given_out_and_not_read_hold_nothing_up(open_reader):
     sampler, reader = sampler_of(), open_reader()
     keys = list(BatchesAhead(sampler, reader))

@@ -276,6 +276,17 @@ def test_other_poses_and_texts_matter_only_to_what_reads_them(run_config, origin
     assert float(other.model.pose_encoder.features.mean.mean()) == 0.25
 
 
+def test_a_pose_encoder_gets_positions_where_the_new_text_model_needs_them(run_config, origin):
+    settings = (f"model.init_from={origin}", "model.init_parts=pose_encoder", "model.name=t5")
+    model = build_parts(run_config(*settings)).model
+
+    assert model.config.encoder["positions"]
+    assert not load_model(origin).config.encoder["positions"]
+    assert float(model.pose_encoder.features.mean.mean()) == 0.25
+    with pytest.raises(CheckpointError, match=r"model\.encoder\.positions: False there, True here"):
+        build_parts(run_config(f"model.init_from={origin}", "model.encoder.positions=sinusoidal"))
+
+
 def test_a_decoder_only_model_has_no_part_called_decoder(run_config, origin):
     causal = ("model.name=gpt2", "model.init_parts=decoder", f"model.init_from={origin}")
 

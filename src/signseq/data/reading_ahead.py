@@ -37,7 +37,7 @@ __all__ = ["BatchReader", "BatchesAhead", "can_read_ahead", "size_of_slots"]
 
 ALIGNMENT = 64  # bytes; where a tensor may begin in a slot
 BYTES_OF_VALUE = 2  # float16
-SPARE = 1.5
+SPARE = 1.5  # masks and texts lie in a slot too, and another epoch's clips may be longer
 Keys = list[Key]
 # A tensor in a slot: its name, its type as numpy calls it, its shape, and where it begins.
 Place = tuple[str, str, tuple[int, ...], int]
@@ -122,7 +122,7 @@ class BatchReader(Dataset[Batch]):
         self.start()
         if len(self._asked) == self.most_ahead:
             self._drop()
-        worker, slot = self._place(self._count)
+        worker, slot = self._turn(self._count)
         with suppress(OSError):  # it was ended just now, as its pipe will tell
             worker.pipe.send((slot, keys))
         self._asked.append(keys)
@@ -150,7 +150,7 @@ class BatchReader(Dataset[Batch]):
             self._take()
 
     def _take(self) -> Batch:
-        worker, slot = self._place(self._count - len(self._asked))
+        worker, slot = self._turn(self._count - len(self._asked))
         keys = self._asked.popleft()
         try:
             message = worker.pipe.recv_bytes()
@@ -168,7 +168,7 @@ class BatchReader(Dataset[Batch]):
             },
         )
 
-    def _place(self, number: int) -> tuple[_Worker, int]:
+    def _turn(self, number: int) -> tuple[_Worker, int]:
         """Who makes a batch, and in which slot."""
         turn, worker = divmod(number, self.workers)
         return self._pool[worker], turn % BATCHES_AHEAD
@@ -209,8 +209,8 @@ class BatchReader(Dataset[Batch]):
             end += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
         if end > len(slot):
             return None
-        for name, place in _open(slot, places).items():
-            place[...] = arrays[name]
+        for name, room in _open(slot, places).items():
+            room[...] = arrays[name]
         return places
 
 
@@ -244,7 +244,7 @@ class BatchesAhead(Sampler[Keys]):
 
 
 def size_of_slots(sampler: BucketBatchSampler, recipe: PoseRecipe) -> int:
-    """Bytes that hold each batch of an epoch, with something to spare for texts and for other epochs."""
+    """Bytes that hold each batch of an epoch, with something to spare."""
     plan = sampler.plan(None)
     frames = max(len(batch) * int(plan.lengths[batch].max()) for batch in plan.batches)
     return int(SPARE * frames * BYTES_OF_VALUE * len(recipe.names) * recipe.channels)

@@ -16,8 +16,11 @@ CTC = "pose_encoder.ctc."
 FREE = ("dropout", "scale")
 
 
-def of_poses(model: SignTranslationModel, origin: SignTranslationModel) -> Iterator[str]:
-    """What is read of each frame, and the pose encoder."""
+def of_poses(
+    model: SignTranslationModel, origin: SignTranslationModel, *, has_other_text_model: bool
+) -> Iterator[str]:
+    """What is read of each frame, and the pose encoder; another text model may want positions, which are no weights."""
+    free = (*FREE, "positions") if has_other_text_model else FREE
     now, was = model.config, origin.config
     for key in ("keypoints", "normalize", "dimensions"):
         if now.recipe.get(key) != was.recipe.get(key):
@@ -29,7 +32,7 @@ def of_poses(model: SignTranslationModel, origin: SignTranslationModel) -> Itera
     for key in dict.fromkeys([*was.encoder, *now.encoder]):
         before, after = was.encoder.get(key), now.encoder.get(key)
         # a checkpoint older than a setting has none of it: no registers, no channels
-        if (before or None) != (after or None) and key not in FREE:
+        if (before or None) != (after or None) and key not in free:
             yield line(f"model.encoder.{key}", before, after)
 
 

@@ -145,7 +145,7 @@ def warm_start(
         weights = {name: weight for name, weight in weights.items() if not name.startswith(CTC)}
     differences: list[str] = []
     if origin.model is not None and parts in ("all", "pose_encoder"):
-        differences += of_poses(model, origin.model)
+        differences += of_poses(model, origin.model, has_other_text_model=parts == "pose_encoder")
     if parts != "pose_encoder":
         kind = model.text_model.config.model_type
         if kind != origin.kind:

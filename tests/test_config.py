@@ -109,6 +109,7 @@ def test_key_in_the_wrong_section_says_where_it_belongs(key: str, home: str) -> 
         ("data.other_paths=[{a: 1}]", r"data.other_paths = .*dictionary"),
         ("data=3", r"data = 3: expected a section with keys, such as corpus, train_path"),
         ("model.encoder=conv", r"model.encoder = 'conv': expected a section .* type, stride"),
+        ("data.prompt=to: ", r"data.prompt = .*'to: ' in a file, \"data.prompt='to: '\" on"),
         ("seed=-1", r"seed = -1: .*greater than or equal to 0"),
     ],
 )

@@ -11,6 +11,7 @@ sweep:       what `signseq sweep` tries
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -240,9 +241,21 @@ def _describe(error: Any, settings: Mapping[str, Any]) -> str:
         keys = ", ".join(list(_section_at(place).model_fields)[:3])
         return f"{dotted} = {error['input']!r}: expected a section with keys, such as {keys}."
     expected = error["msg"][0].lower() + error["msg"][1:]
+    if error["type"] == "string_type" and isinstance(error["input"], Mapping):
+        return f"{dotted} = {error['input']!r}: {expected}; {_how_to_quote(dotted, error['input'])}"
     meant = _nearest_choice(error)
     return (
         f"{dotted} = {error['input']!r}: {expected}{f'; did you mean {meant}?' if meant else '.'}"
+    )
+
+
+def _how_to_quote(dotted: str, read: Mapping[str, Any]) -> str:
+    """What to write for a text that YAML has read as a mapping, such as `translate: `."""
+    text = ", ".join(f"{key}: {'' if value is None else value}" for key, value in read.items())
+    quoted = yaml.safe_dump(text, width=math.inf, allow_unicode=True, default_style="'").strip()
+    return (
+        f"a text with a colon needs quotes of its own: {quoted} in a file, "
+        f'"{dotted}={quoted}" on the command line.'
     )
 
 

@@ -127,6 +127,17 @@ def test_resuming_may_change_what_does_not_change_the_training(run_config, folde
     assert check_run(config, resume=True) == folder / "checkpoint-24"
 
 
+def test_resuming_takes_the_training_table_from_elsewhere_where_clips_are_compared(
+    run_config, folder, tmp_path
+):
+    config = run_config(f"data.train_path={tmp_path}/train.csv")
+
+    assert check_run(config, resume=True) == folder / "checkpoint-24"
+    (folder / "checkpoint-24" / "data.json").unlink()
+    with pytest.raises(CheckpointError, match=r"data\.train_path: "):
+        check_run(config, resume=True)
+
+
 def test_resuming_takes_the_checkpoints_tokenizer(run_config, folder, monkeypatch):
     def fail(texts):
         raise AssertionError("trained once more")
@@ -374,7 +385,7 @@ def test_a_file_that_cannot_be_written_names_the_folder_and_its_free_space(run_c
 
     message = str(raised.value)
     assert message.startswith(f"{tmp_path}/run (training.checkpoint_dir): a file could not be")
-    assert "bytes) are free" in message
+    assert "MiB are free" in message
     assert "finished checkpoints are kept" in message
 
 
@@ -383,15 +394,26 @@ def test_a_file_that_cannot_be_written_names_the_folder_and_its_free_space(run_c
     [
         OSError(errno.ENOSPC, "No space left on device"),
         RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"),
         RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
     ],
 )
 def test_a_full_disk_is_known_by_its_signs(tmp_path, fault):
     with (
-        pytest.raises(CheckpointError, match="could not be written"),
+        pytest.raises(CheckpointError, match=r"could not be written there: the disk is full[;,]"),
         failed_writes_named(tmp_path),
     ):
         raise fault
+
+
+def test_free_space_is_not_rounded_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: MagicMock(free=2**20 - 1))
+
+    with (
+        pytest.raises(CheckpointError, match=r"; 0\.9 MiB are free"),
+        failed_writes_named(tmp_path),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from signseq.sections.base import Count, FilePath, Section, Share
 
 __all__ = ["SweepConfig", "TrainingConfig"]
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+# One name alone is a list of one.
+TrackerNames = Annotated[
+    list[Literal["wandb", "tensorboard", "trackio", "mlflow"]], BeforeValidator(_as_list)
+]
 
 
 class TrainingConfig(Section):
@@ -53,9 +63,7 @@ class TrainingConfig(Section):
     )
     on_nan: Literal["stop", "skip"] = "stop"  # what to do with a step whose loss is no number
     fsdp: bool = False  # several processes: each keeps a share of weights and optimizer state
-    report_to: list[Literal["wandb", "tensorboard", "trackio", "mlflow"]] = Field(
-        default_factory=list
-    )  # trackers, beside the run's own files
+    report_to: TrackerNames = Field(default_factory=list)  # trackers, beside the run's own files
     use_wandb: bool = False  # the same as wandb in report_to
     project_name: str = "sign-language-translation"
     run_name: str | None = None

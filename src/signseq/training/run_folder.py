@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from signseq.training.safety.checkpoints import (
     count_processes,
     last_checkpoint,
 )
+from signseq.training.safety.run_data import FACTS
 from signseq.training.safety.run_lock import check_unlocked
 from signseq.training.safety.step_watch import NAN_LOG
 
@@ -73,13 +75,23 @@ HF_MAY_CHANGE = tuple(
     for prefix in ("logging_", "save_", "eval_", "dataloader_", "report_to", "ddp_")
 )
 
+TRAIN_TABLE = "data.train_path"  # may change where the clips and texts themselves are compared
 ACCUMULATION = "training.gradient_accumulation_steps"
-FAILED_WRITES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-# safetensors and torch write files themselves, and raise no OSError.
-SIGNS_OF_A_FAILED_WRITE = (
-    *("No space left on device", "Disk quota exceeded", "File too large", "Read-only file system"),
-    *("iostream error", "PytorchStreamWriter failed", "unexpected pos"),
-)
+FAILED_WRITES = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file is larger than allowed",
+    errno.EROFS: "it may only be read from",
+}
+# safetensors and torch write files themselves, and raise no OSError; torch doesn't even say why.
+UNTOLD = "the disk is full, or a limit is reached"
+SIGNS_OF_A_FAILED_WRITE = {
+    "No space left on device": FAILED_WRITES[errno.ENOSPC],
+    "Disk quota exceeded": FAILED_WRITES[errno.EDQUOT],
+    "File too large": FAILED_WRITES[errno.EFBIG],
+    "Read-only file system": FAILED_WRITES[errno.EROFS],
+    **dict.fromkeys(("iostream error", "PytorchStreamWriter failed", "unexpected pos"), UNTOLD),
+}
 
 
 def find_start(config: Config, *, resume: bool, overwrite: bool) -> Path | None:
@@ -178,7 +190,7 @@ def failed_writes_named(folder: Path) -> Iterator[None]:
         if reason is None:
             raise
         raise CheckpointError(
-            f"{folder} (training.checkpoint_dir): a file could not be written there ({reason}); {_free_space(folder)}. "
+            f"{folder} (training.checkpoint_dir): a file could not be written there: {reason}; {_free_space(folder)}. "
             "Make room, then go on with --resume; finished checkpoints are kept."
         ) from fault
 
@@ -206,7 +218,9 @@ def _check_unchanged(config: Config, checkpoint: Path) -> None:
     changed = [
         f"{key}: {was.get(key)} -> {now.get(key)}"
         for key in dict.fromkeys([*was, *now])
-        if was.get(key) != now.get(key) and not may_change(key)
+        if was.get(key) != now.get(key)
+        and not may_change(key)
+        and not (key == TRAIN_TABLE and (checkpoint / FACTS).exists())
     ]
     # what one process accumulates, several may share: the steps are the same
     processes, earlier = int(os.environ.get("WORLD_SIZE", "1")), count_processes(checkpoint)
@@ -232,18 +246,21 @@ def may_change(key: str) -> bool:
 
 def _failed_write(fault: BaseException | None, folder: Path) -> str | None:
     """Why a file of the run could not be written, if that is what went wrong."""
+    likely: str | None = None
     while fault is not None:
-        message = str(fault).strip()
         if isinstance(fault, OSError) and fault.errno in FAILED_WRITES:
             inside = not fault.filename or _is_inside(Path(str(fault.filename)), folder)
-            return message if inside else None
-        # a worker process writes nothing but shared memory
-        if "DataLoader worker" not in message and any(
-            sign in message for sign in SIGNS_OF_A_FAILED_WRITE
-        ):
-            return message.splitlines()[0]
+            return FAILED_WRITES[fault.errno] if inside else likely
+        likely = _told_by(str(fault)) or likely
         fault = fault.__cause__ or fault.__context__
-    return None
+    return likely
+
+
+def _told_by(message: str) -> str | None:
+    if "DataLoader worker" in message:  # it writes nothing but shared memory
+        return None
+    signs = SIGNS_OF_A_FAILED_WRITE.items()
+    return next((reason for sign, reason in signs if sign in message), None)
 
 
 def _is_inside(path: Path, folder: Path) -> bool:
@@ -255,4 +272,5 @@ def _free_space(folder: Path) -> str:
         free = shutil.disk_usage(folder).free
     except OSError:
         return "its free space is not known"
-    return f"{free / 2**20:,.0f} MiB ({free} bytes) are free"
+    # never rounded up: what is said to be free would be missed
+    return f"{math.floor(free / 2**20 * 10) / 10:,.1f} MiB are free"

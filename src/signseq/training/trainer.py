@@ -133,6 +133,7 @@ class SignTrainer(SafeTrainer, FastTrainer):
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log the auxiliary loss by itself beside the sum that is trained on; and how fast that goes."""
+        logs.pop("total_flos", None)  # always 0: see `floating_point_ops`
         if "loss" in logs:
             logs |= self._translation_model().ctc_meter.take(self._add_up)
             logs |= self.tracking.rates

@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 import sys
 import threading
 
@@ -127,6 +128,14 @@ def test_a_tracker_gets_every_value_of_the_log(tracked_run):
     assert logged[0][0]["train/loss"] == log(folder)[0]["loss"]
 
 
+def test_what_is_not_counted_is_not_logged(tracked_run):
+    folder, recorder = tracked_run
+    told = {name for values, _ in recorder.told("log") for name in values}
+
+    assert "train_runtime" in log(folder)[-1]  # the Trainer's last entry, where FLOPs stand
+    assert not any("total_flos" in name for name in (*told, *log(folder)[-1]))
+
+
 def test_learning_rates_are_logged_by_group_where_they_differ(tracked_run):
     entry = next(entry for entry in log(tracked_run[0]) if "loss" in entry)
 
@@ -243,6 +252,14 @@ def test_a_tracker_that_does_not_finish_is_waited_for_only_so_long(tmp_path, cap
     assert "did not finish" in caplog.text
 
 
+def test_the_wait_that_trackers_share_is_told_of_each(tmp_path, caplog):
+    trackers = Trackers({"wandb": Hanging(), "mlflow": Hanging()}, finish_seconds=0.6)
+    trackers.start(facts_of(tmp_path), step=0)
+    trackers.close(failed=False)
+
+    assert caplog.text.count("did not finish in 1 s") == 2
+
+
 def test_a_tracker_that_cannot_be_imported_is_left_out(monkeypatch, caplog):
     def fail():
         raise RuntimeError("built for another protobuf")
@@ -295,6 +312,12 @@ def test_use_wandb_is_wandb_in_the_list(make_config):
     assert config.training.trackers == ("mlflow", "wandb")
 
 
+def test_one_tracker_needs_no_list(make_config):
+    assert make_config("training.report_to=mlflow").training.trackers == ("mlflow",)
+    with pytest.raises(ConfigError, match=r"report_to\.0 = 'wandbb'.*did you mean wandb"):
+        make_config("training.report_to=wandbb")
+
+
 def test_an_unknown_tracker_names_the_nearest(make_config):
     with pytest.raises(ConfigError, match=r"report_to\.0 = 'wandbb'.*did you mean wandb"):
         make_config("training.report_to=[wandbb]")
@@ -337,7 +360,7 @@ def test_tensorboard_forgets_what_a_resumed_run_does_again(tmp_path):
 
 def test_wandb_without_a_login_is_kept_offline(run_config, monkeypatch, caplog):
     pytest.importorskip("wandb")
-    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL", "WANDB_DATA_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", "/nowhere")
 
@@ -347,3 +370,5 @@ def test_wandb_without_a_login_is_kept_offline(run_config, monkeypatch, caplog):
     assert "wandb: not logged in" in caplog.text
     assert "failed" not in caplog.text
     assert list(folder.glob("wandb/offline-run-*/*.wandb"))
+    assert list(folder.glob("wandb/artifacts/staging/*"))  # pictures, until they are sent
+    assert "WANDB_DATA_DIR" not in os.environ

@@ -197,7 +197,7 @@ class Trackers:
             worker.submit(lambda tracker: tracker.finish(failed=failed))
         deadline = time.monotonic() + self._finish_seconds
         for worker in self._workers:
-            worker.end(max(0.0, deadline - time.monotonic()))
+            worker.end(deadline, patience=self._finish_seconds)
         self._workers = []
 
     def _starting(self, facts: RunFacts, name: str, run_id: str | None, step: int) -> Call:
@@ -230,7 +230,7 @@ class _Worker:
         except queue.Full:
             self._lose("does not keep up", None)
 
-    def end(self, seconds: float) -> None:
+    def end(self, deadline: float, *, patience: float) -> None:
         if not self._thread.is_alive():
             return
         if not self._is_lost:
@@ -238,14 +238,14 @@ class _Worker:
                 self._calls.put_nowait(None)
             except queue.Full:
                 return self._lose("does not keep up", None)
-            self._thread.join(seconds)
+            self._thread.join(max(0.0, deadline - time.monotonic()))
             if self._thread.is_alive():
                 self._is_lost = True
                 logger.warning(
                     "%s (training.report_to) did not finish in %.0f s; the last values may be missing there. "
                     "All of them are in metrics.jsonl.",
                     self.name,
-                    seconds,
+                    patience,
                 )
         return None
 

@@ -6,7 +6,8 @@ import logging
 import netrc
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 HOST = "https://api.wandb.ai"
 INIT_SECONDS = 30.0  # then the run is kept offline
+DATA_DIR = "WANDB_DATA_DIR"
 TOKENS = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
 
 
@@ -56,7 +58,7 @@ class WandbTracker:
             rows = [list(row) for row in facts.parameters]
             table = wandb.Table(columns=["part", "parameters", "trainable"], data=rows)
             text = wandb.Html(f"<pre>{escape(facts.architecture)}</pre>", inject=False)
-            self._run.log({"step": step, "model/parameters": table, "model/architecture": text})
+            self._log_files({"step": step, "model/parameters": table, "model/architecture": text})
 
     def log(self, values: Mapping[str, float], *, step: int) -> None:
         """See `Tracker.log`."""
@@ -77,11 +79,32 @@ class WandbTracker:
                 for example in examples
             ],
         )
-        self._run.log({"step": step, "eval/examples": table})
+        self._log_files({"step": step, "eval/examples": table})
 
     def finish(self, *, failed: bool) -> None:
         """See `Tracker.finish`."""
         self._run.finish(exit_code=1 if failed else 0)
+
+    def _log_files(self, values: Mapping[str, Any]) -> None:
+        """Log tables and pages, which wandb keeps as files until they are sent."""
+        if self._run.offline:
+            with _staged_in(Path(str(self._run.dir)).parents[1]):
+                self._run.log(dict(values))
+        else:
+            self._run.log(dict(values))
+
+
+@contextmanager
+def _staged_in(folder: Path) -> Iterator[None]:
+    """Where wandb keeps what is to be sent; its own default lies in the home folder, far from the run."""
+    if DATA_DIR in os.environ:
+        yield
+        return
+    os.environ[DATA_DIR] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ[DATA_DIR]
 
 
 def _begin(facts: RunFacts, run_id: str, *, mode: Any) -> Any:

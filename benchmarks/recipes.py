@@ -76,6 +76,7 @@ ROWS: dict[str, tuple[str, ...]] = {
         "model.init_parts=pose_encoder",
     ),
     "part_gcn, ctc tokens 0.3": (*PART_GCN, *CTC),
+    "part_gcn of width 64, ctc tokens 0.3": (*PART_GCN, f"{ENCODER}.width=64", *CTC),
     "layerwise_decay 0.8": ("training.layerwise_decay=0.8",),
     MIXED: (),
     AVERAGED: (),

@@ -335,8 +335,8 @@ def test_the_job_script_of_the_docs_is_bash_and_starts_our_script():
 
 
 @pytest.fixture
-def endless(prepared, tmp_path):
-    """A run on two processes that is in the middle of training; it is killed after the test."""
+def begun(prepared, tmp_path):
+    """A long run on two processes that was started just now; it is killed after the test."""
     from conftest import tiny_config
 
     settings = ("num_epochs=5000", "eval_epochs=5000", "num_workers=1", "example_clips=0")
@@ -346,16 +346,23 @@ def endless(prepared, tmp_path):
     command = [*LAUNCH, "--standalone", "--nproc_per_node=2", "-m", "signseq", "train"]
     process = subprocess.Popen(
         [*command, str(tmp_path / "endless.yaml")],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)},
         stderr=subprocess.PIPE,
         text=True,
     )
-    metrics = tmp_path / "run" / "metrics.jsonl"
-    while process.poll() is None and not (metrics.exists() and metrics.stat().st_size):
-        time.sleep(0.2)
     yield process, tmp_path / "run"
     process.kill()
     process.communicate()
+
+
+@pytest.fixture
+def endless(begun):
+    """A run on two processes that is in the middle of training."""
+    process, folder = begun
+    metrics = folder / "metrics.jsonl"
+    while process.poll() is None and not (metrics.exists() and metrics.stat().st_size):
+        time.sleep(0.2)
+    return begun
 
 
 def workers_of(process):
@@ -394,6 +401,52 @@ def test_the_others_end_within_a_minute_and_name_the_lost_process(endless, numbe
 
     assert process.returncode == 1
     assert f"process 1 (pid {lost} on" in said
+
+
+def workers_that_began(process, folder):
+    """Both processes of a run, when both say that they are there; they have loaded nothing yet."""
+    while len(pids := workers_of(process)) < 2:
+        time.sleep(0.1)
+    while not all(list(folder.parent.glob(f"*/{pid}")) for pid in pids):
+        time.sleep(0.02)
+    return pids
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_that_is_stuck_before_training_begins_is_named_within_a_minute(begun, rank):
+    process, folder = begun
+    pids = workers_that_began(process, folder)
+    time.sleep(0.2)
+    assert not (folder / "metrics.jsonl").exists()
+
+    os.kill(pids[rank], signal.SIGSTOP)
+    try:
+        _, said = process.communicate(timeout=100)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pids[rank], signal.SIGKILL)
+
+    assert process.returncode == 1
+    assert f"nothing was heard of process {rank} (pid {pids[rank]} on" in said
+
+
+@pytest.mark.slow
+def test_after_a_signal_the_launcher_waits_a_minute_at_most_for_a_stuck_process(begun):
+    process, folder = begun
+    pids = workers_that_began(process, folder)
+    os.kill(pids[1], signal.SIGSTOP)
+
+    process.send_signal(signal.SIGTERM)
+    try:
+        _, said = process.communicate(timeout=100)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pids[1], signal.SIGKILL)
+
+    assert process.returncode == 128 + signal.SIGTERM
+    killed = f"the process with pid {pids[1]} for 45 seconds after it was told to end"
+    assert killed in said, said
 
 
 @pytest.mark.slow

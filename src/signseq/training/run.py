@@ -1,7 +1,4 @@
-"""`signseq train`: fine-tune any encoder-decoder text model on pose sequences.
-
-Hugging Face's Seq2SeqTrainer does the work (see `trainer.py`); here a run is put together.
-"""
+"""`signseq train`: here a run is put together; Hugging Face's Trainer does the work, see `trainer.py`."""
 
 from __future__ import annotations
 
@@ -47,7 +44,7 @@ from signseq.training.run_folder import (
     make_folder,
 )
 from signseq.training.safety.checkpoints import last_checkpoint
-from signseq.training.safety.heartbeat import lost_processes_named
+from signseq.training.safety.heartbeat import lost_processes_named, tell_launcher
 from signseq.training.safety.run_data import check_data, describe_data
 from signseq.training.safety.run_lock import lock_run
 from signseq.training.safety.stopping import heed_signals
@@ -132,21 +129,23 @@ def train(
     folder = config.training.checkpoint_dir
     if resume and (last := last_checkpoint(folder)) is not None:
         config = with_budget_of(config, last)
-    start = check_run(config, resume=resume, overwrite=overwrite)
-    if resume and start is None:
-        logger.info("%s: no checkpoint to resume from; starting anew.", folder)
-    set_seed(config.seed)
-    with interruption_explained(folder), ExitStack() as held:
+    tell_launcher()
+    with interruption_explained(folder), ExitStack() as held, lost_processes_named():
+        start = check_run(config, resume=resume, overwrite=overwrite)
+        if resume and start is None:
+            logger.info("%s: no checkpoint to resume from; starting anew.", folder)
+        set_seed(config.seed)
         parts = build_parts(config, start=start)
         config = with_found_budget(config, parts.sampler.frames_per_batch)
         trainer = _build_in_folder(
             config, parts, clear=overwrite and start is None, observers=observers, held=held
         )
         say_what_is_cut(config, parts.dataset)
-        with failed_writes_named(folder), trainer.tracking.trackers, lost_processes_named():
-            with heed_signals(trainer.stop_request):
-                trainer.run(start)
-            trainer.save_result()
+        held.enter_context(failed_writes_named(folder))
+        held.enter_context(trainer.tracking.trackers)  # which may have much to send at the end
+        with heed_signals(trainer.stop_request):
+            trainer.run(start)
+        trainer.save_result()
     return folder
 
 

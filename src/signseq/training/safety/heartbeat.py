@@ -2,7 +2,8 @@
 
 torchrun ends the processes of its own machine when one of them dies. It sees neither one that is
 stuck nor a machine that is gone; then all the others wait in their next exchange, for half an hour
-by default. So each process says now and then that it's there, in a thread of its own.
+by default. So each process says now and then that it's there, in a thread of its own, from before
+anything is loaded until the run's end.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,13 +24,22 @@ from typing import Any
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import Store
 
+from signseq.console import EXIT_FILE
 from signseq.errors import SignSeqError
 
-__all__ = ["Heartbeat", "LostProcessError", "lost_processes_named"]
+__all__ = [
+    "BEAT_SECONDS",
+    "SILENT_SECONDS",
+    "Heartbeat",
+    "LostProcessError",
+    "lost_processes_named",
+    "tell_launcher",
+]
 
 logger = logging.getLogger(__name__)
 BEAT_SECONDS = 3.0
 SILENT_SECONDS = 45.0  # a process that says nothing for so long is taken for dead
+FIRST_SECONDS = 300.0  # until its first word: Python and torch may come from a slow disk
 NOTICE_SECONDS = 10.0  # after a broken connection: time in which the silent ones show
 EXIT_CODE = 1
 
@@ -46,11 +56,34 @@ class LostProcessError(SignSeqError):
 
 @dataclass
 class _Other:
-    name: str
-    pid: int
-    machine: str
-    last: bytes = b""
-    since: float = 0.0
+    """What is known of another process; `last` is its last word, heard at `since`."""
+
+    rank: int
+    since: float
+    last: str = ""
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Its process number and its machine, which each of its words says."""
+        _, pid, machine = self.last.split(maxsplit=2)
+        return int(pid), machine
+
+    @property
+    def name(self) -> str:
+        if not self.last:
+            return f"process {self.rank}"
+        pid, machine = self.place
+        return f"process {self.rank} (pid {pid} on {machine})"
+
+    @property
+    def is_lost(self) -> bool:
+        silence = time.monotonic() - self.since
+        return silence > (SILENT_SECONDS if self.last else FIRST_SECONDS)
+
+    def describe_silence(self) -> str:
+        if not self.last:
+            return f"{self.name} in the first {FIRST_SECONDS:.0f} seconds"
+        return f"{self.name} for {SILENT_SECONDS:.0f} seconds"
 
 
 class Heartbeat:
@@ -66,52 +99,49 @@ class Heartbeat:
         self.rank = rank
         self.store = store
         self._stop = threading.Event()
-        store.set(f"place/{rank}", f"{os.getpid()} {socket.gethostname()}")
-        self.others = {
-            other: _describe(other, store.get(f"place/{other}").decode())
-            for other in range(world_size)
-            if other != rank
-        }
+        now = time.monotonic()
+        self.others = [_Other(other, now) for other in range(world_size) if other != rank]
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
 
     def _beat(self) -> None:
         count = 0
-        while not self._stop.wait(BEAT_SECONDS):
+        while True:
             count += 1
             try:
-                self.store.set(f"beat/{self.rank}", str(count))
+                self.store.set(f"beat/{self.rank}", f"{count} {os.getpid()} {socket.gethostname()}")
                 self._listen()
-            except (RuntimeError, OSError):  # the first process, which holds the store, is gone
-                for number, other in self.others.items():
-                    if number != 0:
+            except (RuntimeError, OSError):  # the first machine, which holds the store, is gone
+                for other in self.others:
+                    if other.rank != 0:
                         other.since = time.monotonic()  # of these nothing can be heard now
-            if self.lost(SILENT_SECONDS):
+            if any(other.is_lost for other in self.others):
                 self._leave()
+            if self._stop.wait(BEAT_SECONDS):
+                return
 
     def _listen(self) -> None:
         now = time.monotonic()
-        for number, other in self.others.items():
-            key = f"beat/{number}"
-            word = self.store.get(key) if self.store.check([key]) else b""
+        for other in self.others:
+            key = f"beat/{other.rank}"
+            word = self.store.get(key).decode() if self.store.check([key]) else ""
             if word != other.last:
                 other.last, other.since = word, now
 
     def lost(self, seconds: float) -> list[_Other]:
         """Those that said nothing for so long."""
         now = time.monotonic()
-        return [other for other in self.others.values() if now - other.since > seconds]
+        return [other for other in self.others if now - other.since > seconds]
 
     def _leave(self) -> None:
         """End this process from outside its main thread, which waits where nothing can wake it."""
         if self._stop.is_set():
             return
-        lost = self.lost(SILENT_SECONDS)
+        lost = [other for other in self.others if other.is_lost]
         logger.error(
-            "error: nothing was heard of %s for %.0f seconds, so the run ends. "
+            "error: nothing was heard of %s, so the run ends. "
             "--resume goes on from the last checkpoint.",
-            _names(lost),
-            SILENT_SECONDS,
+            " and ".join(other.describe_silence() for other in lost),
         )
         logging.shutdown()
         for other in lost:
@@ -124,75 +154,84 @@ class Heartbeat:
         self._thread.join(timeout=BEAT_SECONDS)
 
 
-def _describe(rank: int, place: str) -> _Other:
-    pid, machine = place.split(maxsplit=1)
-    name = f"process {rank} (pid {pid} on {machine})"
-    return _Other(name, int(pid), machine, since=time.monotonic())
-
-
-def _names(others: Sequence[_Other]) -> str:
-    return " and ".join(other.name for other in others)
-
-
 def _end_sibling(other: _Other) -> None:
     """End a silent process that the same launcher started, which would ask it for half a minute first.
 
     Whose child it is tells whether it is the one that is meant: machines may share names, and containers have
     process numbers of their own.
     """
-    if other.machine != socket.gethostname():
+    if not other.last or other.place[1] != socket.gethostname():
         return
+    pid = other.place[0]
     with suppress(OSError, ValueError):  # it is gone, or this system has no such files
-        after_name = Path(f"/proc/{other.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2]
+        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2]
         if int(after_name.split()[1]) == os.getppid():
-            os.kill(other.pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
 
 
-def _open_store() -> Store:
-    """A store of our own, held by the first process, on a port that it finds free."""
+def _open_store(rank: int) -> Store:
+    """A connection of our own to the store where the processes meet, which is there before their group is.
+
+    torchrun holds it itself; where another program started the processes, the first one does.
+    """
     open_store: Any = dist.TCPStore  # type: ignore[attr-defined]
-    rank = dist.get_rank()
-    host = os.environ.get("MASTER_ADDR", "localhost")
-    patience = timedelta(seconds=30)
-    found: list[int | None] = [None]
-    store: Store | None = None
-    if rank == 0:
-        store = opened = open_store(
-            host, 0, is_master=True, wait_for_workers=False, timeout=patience
-        )
-        found = [opened.port]
-    dist.broadcast_object_list(found)
-    assert found[0] is not None
-    if store is not None:
-        return store
-    store = open_store(host, found[0], is_master=False, wait_for_workers=False, timeout=patience)
-    assert store is not None
-    return store
+    is_torchruns = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    store = open_store(
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]),
+        is_master=rank == 0 and not is_torchruns,
+        wait_for_workers=False,
+        multi_tenant=True,  # the process group will meet at this port, too
+        timeout=timedelta(seconds=FIRST_SECONDS),
+    )
+    named: Store = dist.PrefixStore("signseq", store)  # type: ignore[attr-defined]
+    return named
 
 
 @contextmanager
 def lost_processes_named() -> Iterator[None]:
     """Watch over the other processes of a run, and say which one it was when one is lost.
 
+    Nothing needs to be loaded before, and the process group needn't be there: torch's environment
+    variables say who the others are.
+
     Raises:
         LostProcessError: If another process ended while this one needed it.
     """
-    if not dist.is_initialized() or dist.get_world_size() == 1:
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1 or "MASTER_PORT" not in os.environ:
         yield
         return
-    heart = Heartbeat(rank=dist.get_rank(), world_size=dist.get_world_size(), store=_open_store())
+    rank = int(os.environ["RANK"])
+    heart = Heartbeat(rank=rank, world_size=world_size, store=_open_store(rank))
     try:
         yield
-        dist.barrier()  # the first process holds the store, so it goes last
+        if dist.is_initialized():
+            dist.barrier()  # one that goes earlier would be taken for dead
     except RuntimeError as fault:
         if not any(sign in str(fault) for sign in SIGNS_OF_A_LOST_PROCESS):
             raise
         time.sleep(NOTICE_SECONDS)
         lost = heart.lost(NOTICE_SECONDS - BEAT_SECONDS / 2)
         raise LostProcessError(
-            f"{_names(lost) or 'Another process'} of this run ended. "
+            f"{' and '.join(other.name for other in lost) or 'Another process'} of this run ended. "
             "--resume goes on from the last checkpoint."
         ) from fault
     finally:
         with suppress(RuntimeError):
             heart.stop()
+
+
+def tell_launcher() -> None:
+    """Say to our launcher, if one waits, that this process is there: until it ends, as it may have to save."""
+    if EXIT_FILE not in os.environ:
+        return
+    place = Path(os.environ[EXIT_FILE]).with_name(str(os.getpid()))
+
+    def touch() -> None:
+        while True:
+            with suppress(OSError):  # the launcher is gone
+                place.touch()
+            time.sleep(BEAT_SECONDS)
+
+    threading.Thread(target=touch, daemon=True).start()
